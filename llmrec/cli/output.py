@@ -1,0 +1,56 @@
+"""What every command prints: tables for people, JSON for programs, errors with the way out."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from llmrec.errors import LlmrecError
+from llmrec.progress import ConsoleProgress, NoProgress, Progress
+
+console = Console()
+errors = Console(stderr=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables and bars.")]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def plain(text: object) -> Text:
+    """Untrusted text for the terminal: no markup, no escape sequences, no direction overrides."""
+    return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(text)))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on standard output; NaN and infinities are refused."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=True, allow_nan=False, indent=2) + "\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table. Cells are untrusted text unless they already are a rich ``Text``."""
+    table = Table(title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
+    console.print(table)
+
+
+def print_error(error: LlmrecError) -> None:
+    """Print an error and its hint on standard error."""
+    errors.print(Text("error: ", style="bold red") + plain(error.message), soft_wrap=True)
+    if error.hint:
+        errors.print(plain(error.hint), soft_wrap=True)
+
+
+def progress_for(json_output: bool) -> Progress:
+    """Bars (or log lines) beside tables; nothing beside JSON."""
+    return NoProgress() if json_output else ConsoleProgress(errors)

@@ -1,0 +1,139 @@
+"""Settings of a workspace (``llmrec.toml``) and the profiles that name a model for each role."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llmrec.errors import ConfigError
+
+FORMAT = 1
+"""Version of the workspace layout; raised whenever an older llmrec could not read what a newer one wrote."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(_Settings):
+    """Which model fills each role: an asset's name, a URI (``hf: file: pypi: https:``), or ``plugin:NAME``."""
+
+    encoder: str = "all-minilm-l6-v2"
+    explainer: str = "smollm2-135m-instruct"
+
+
+PROFILES: dict[str, ModelSettings] = {
+    "small": ModelSettings(),
+}
+"""Models by profile. ``small`` runs offline on a CPU."""
+
+
+class EncoderSettings(_Settings):
+    """How the encoder runs.
+
+    ``engine``: ``torch`` runs sentence-transformers; ``openvino`` runs the same weights compiled for the
+    CPU; ``auto`` takes openvino on a CPU and torch on a GPU. ``precision``: ``auto`` takes bfloat16 where the
+    CPU has it in hardware (mean cosine to float32 above 0.9999) and float32 elsewhere.
+    """
+
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch_size: int = Field(default=16, ge=1, le=4096)
+    max_tokens: int | None = Field(default=None, ge=8, description="None: what the model was trained with")
+
+
+class DocumentSettings(_Settings):
+    """How items and users become text."""
+
+    item_prompt: str = "item"
+    user_prompt: str = "user"
+    history: int = Field(default=20, ge=1, description="newest items of a user's history in the user text")
+    exclude: tuple[str, ...] = Field(default=(), description="attributes kept out of item text")
+    include: tuple[str, ...] = Field(
+        default=(), description="attributes kept in although they look like ids or URLs"
+    )
+
+
+class RankSettings(_Settings):
+    """How channels are weighed. A weight of 0 switches a channel off."""
+
+    weights: dict[str, float] = Field(
+        default_factory=lambda: {"linear": 1.0, "semantic": 0.3, "popularity": 0.1}
+    )
+    ease_lambda: float = Field(default=50.0, gt=0)
+    exact_items: int = Field(
+        default=200_000, ge=0, description="largest catalog that is scored whole, in memory"
+    )
+
+
+class StoreSettings(_Settings):
+    """Where things are kept. ``events``: a SQLAlchemy URL, None for SQLite inside the workspace."""
+
+    events: str | None = None
+    index_rows: int = Field(default=50_000, ge=256, description="items from which an ANN index is built")
+
+
+class ExplainSettings(_Settings):
+    """How explanations are written."""
+
+    prompt: str = "explain"
+    timeout: float = Field(
+        default=10.0, gt=0, description="seconds for one explanation, then the template answers"
+    )
+    max_tokens: int = Field(default=80, ge=8)
+
+
+class Settings(_Settings):
+    """Everything in ``llmrec.toml``."""
+
+    format: int = FORMAT
+    profile: str = "small"
+    models: ModelSettings = ModelSettings()
+    encoder: EncoderSettings = EncoderSettings()
+    documents: DocumentSettings = DocumentSettings()
+    rank: RankSettings = RankSettings()
+    store: StoreSettings = StoreSettings()
+    explain: ExplainSettings = ExplainSettings()
+
+
+def parse_settings(text: str, source: str) -> Settings:
+    """Read settings from TOML.
+
+    Args:
+        text: the content of a ``llmrec.toml``.
+        source: its name, for errors.
+
+    Raises:
+        ConfigError: it is not TOML, or has unknown or invalid keys; all of them are named at once.
+    """
+    try:
+        raw: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not valid TOML: {error}") from error
+    profile = raw.get("profile", "small")
+    if profile not in PROFILES:
+        raise ConfigError(
+            f"{source}: unknown profile {profile!r}", f"Profiles: {', '.join(sorted(PROFILES))}."
+        )
+    models = raw.get("models", {})
+    if isinstance(models, dict):
+        raw["models"] = PROFILES[profile].model_dump() | models
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in issue['loc'])}: {issue['msg']}" for issue in error.errors()
+        )
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a ``llmrec.toml``; see :func:`parse_settings`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    return parse_settings(text, str(path))

@@ -1,0 +1,1 @@
+"""Evidence, the text written from it, and the check of that text."""

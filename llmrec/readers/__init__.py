@@ -1,0 +1,1 @@
+"""Catalogs and logs, streamed into items and interactions."""

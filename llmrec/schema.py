@@ -1,0 +1,214 @@
+"""The vocabulary of llmrec: items, users, interactions, and what is said about them.
+
+Everything here is a plain value that knows nothing of files, models or stores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+AttributeValue = bool | int | float | str | list[str]
+"""What an attribute may hold: a scalar, or a list of strings."""
+
+
+class Columns:
+    """Names of the known columns, used everywhere instead of bare strings."""
+
+    ITEM = "item_id"
+    USER = "user_id"
+    TIMESTAMP = "timestamp"
+    WEIGHT = "weight"
+    TEXT = "text"
+    TITLE = "title"
+    CATEGORIES = "categories"
+    IMAGES = "images"
+    AUDIO = "audio"
+    VIDEO = "video"
+
+    KNOWN_ITEM = (ITEM, TITLE, TEXT, CATEGORIES, IMAGES, AUDIO, VIDEO)
+    KNOWN_EVENT = (USER, ITEM, TIMESTAMP, WEIGHT, TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One row of a catalog.
+
+    ``images``, ``audio`` and ``video`` are paths relative to the catalog, or URLs, as written there.
+    ``attributes`` holds every other column whose value is not empty.
+    """
+
+    item_id: str
+    title: str = ""
+    text: str = ""
+    categories: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    audio: tuple[str, ...] = ()
+    video: tuple[str, ...] = ()
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of everything but the id: two items with equal content share it."""
+        content = [
+            self.title,
+            self.text,
+            self.categories,
+            self.images,
+            self.audio,
+            self.video,
+            sorted(self.attributes.items()),
+        ]
+        return hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user and what is known of them beside their events."""
+
+    user_id: str
+    profile: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """A user did something with an item.
+
+    ``timestamp`` is in seconds since the epoch, UTC. ``weight`` is the strength (a rating, a count; 1.0 when
+    the log has none) and ``text`` what the user wrote with it.
+    """
+
+    user_id: str
+    item_id: str
+    timestamp: float
+    weight: float = 1.0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something of an item or event that was left out of a run, and why."""
+
+    item_id: str
+    field: str
+    source: str
+    reason: str
+
+    def to_json(self) -> dict[str, str]:
+        """The line of ``errors.jsonl``."""
+        return {"item_id": self.item_id, "field": self.field, "source": self.source, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """A piece of an item's text with where it came from.
+
+    Args:
+        kind: ``title``, ``text``, ``category``, ``attribute``, ``caption``, ``ocr`` or ``transcript``.
+        source: the column or media file that it came from.
+        start: seconds from the start of the media, when it has time.
+        end: likewise.
+        model: the model that made it, when one did.
+        confidence: 0 to 1, when the model states one.
+    """
+
+    kind: str
+    text: str
+    source: str
+    start: float | None = None
+    end: float | None = None
+    model: str | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """An item or user as the encoder reads it.
+
+    ``cut`` maps the field to the number of tokens of it that did not fit the encoder.
+    """
+
+    text: str
+    pieces: tuple[TextPiece, ...] = ()
+    cut: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One numbered fact that an explanation may cite.
+
+    Args:
+        number: the citation, from 1.
+        kind: ``history`` (an item of the user's), ``query``, ``field`` (of the recommended item), or
+            ``community``.
+        text: the fact in words; untrusted, since it holds catalog text.
+        source: the column or media file that it came from.
+        item_id: the item that it is about.
+        title: that item's title.
+    """
+
+    number: int
+    kind: Literal["history", "query", "field", "community"]
+    text: str
+    source: str
+    item_id: str | None = None
+    title: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A citation of the ``recommend --json`` contract."""
+        return {
+            "number": self.number,
+            "kind": self.kind,
+            "text": self.text,
+            "source": self.source,
+            "item_id": self.item_id,
+            "title": self.title,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why an item was recommended.
+
+    ``source`` says who wrote it; ``verified`` that every title and number in it was found in its evidence;
+    ``citations`` is the evidence that the text cites.
+    """
+
+    text: str
+    source: Literal["model", "template"]
+    verified: bool
+    citations: tuple[Evidence, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The ``explanation`` object of the ``recommend --json`` contract."""
+        return {
+            "text": self.text,
+            "source": self.source,
+            "verified": self.verified,
+            "citations": [citation.to_json() for citation in self.citations],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """One ranked item. ``contributions`` maps each channel to its share; they add up to ``score``."""
+
+    item_id: str
+    title: str
+    score: float
+    contributions: Mapping[str, float]
+    explanation: Explanation | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of the ``recommend --json`` contract; ``explanation`` only where one was asked for."""
+        entry: dict[str, Any] = {
+            "item_id": self.item_id,
+            "title": self.title,
+            "score": self.score,
+            "contributions": dict(self.contributions),
+        }
+        if self.explanation is not None:
+            entry["explanation"] = self.explanation.to_json()
+        return entry

@@ -1,0 +1,1 @@
+"""The item table and the event store."""

@@ -1,0 +1,16 @@
+"""Every test gets its own empty cache and may not reach a model hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh ``LLMREC_HOME`` for each test; slow tests that need real models use ``model_home``."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("LLMREC_HOME", str(home))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return home
