@@ -19,7 +19,7 @@ class _Settings(BaseModel):
 
 
 class ModelSettings(_Settings):
-    """Which model fills each role: an asset's name, a URI (``hf: file: pypi: https:``), or ``plugin:NAME``."""
+    """Which model fills each role: an asset's name, a URI (``hf: file: pypi:``), or ``plugin:NAME``."""
 
     encoder: str = "all-minilm-l6-v2"
     explainer: str = "smollm2-135m-instruct"
@@ -63,10 +63,10 @@ class RankSettings(_Settings):
     weights: dict[str, float] = Field(
         default_factory=lambda: {"linear": 1.0, "semantic": 0.3, "popularity": 0.1}
     )
-    ease_lambda: float = Field(default=50.0, gt=0)
-    exact_items: int = Field(
-        default=200_000, ge=0, description="largest catalog that is scored whole, in memory"
-    )
+    ease_lambda: float = Field(default=50.0, gt=0, description="L2 regularisation of EASE")
+    ease_side: int = Field(default=10_000, ge=1, description="largest side of the matrix that EASE inverts")
+    exact_items: int = Field(default=200_000, ge=0, description="largest catalog that is scored whole")
+    candidates: int = Field(default=500, ge=10, description="items that each channel proposes above that")
 
 
 class StoreSettings(_Settings):

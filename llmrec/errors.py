@@ -48,15 +48,19 @@ class CorruptFileError(WorkspaceError):
     """A file of the workspace or cache whose content is not what was written."""
 
 
-class UnknownItemError(LlmrecError):
+class RequestError(LlmrecError):
+    """A request that cannot be answered as it stands."""
+
+
+class UnknownItemError(RequestError):
     """An item id that the catalog does not hold."""
 
 
-class UnknownUserError(LlmrecError):
+class UnknownUserError(RequestError):
     """A user id that neither the log nor the user table holds."""
 
 
-class FilterError(LlmrecError):
+class FilterError(RequestError):
     """A ``--where`` expression that does not parse or names an unknown column."""
 
 

@@ -1,0 +1,118 @@
+"""``llmrec doctor``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import typer
+from rich.text import Text
+
+from llmrec import __version__
+from llmrec.cli.index import WorkspaceOption
+from llmrec.cli.output import JsonOption, plain, print_json, print_table
+from llmrec.errors import LlmrecError
+
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "openvino",
+    "lancedb",
+    "sqlalchemy",
+    "xllamacpp",
+)
+_LOW_DISK = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at. ``status``: ``ok``, ``note`` (works, worth knowing) or ``problem``."""
+
+    what: str
+    status: str
+    found: str
+
+
+def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Check versions, device, models, the workspace's stores and free disk; exit 1 on a problem."""
+    from llmrec.workspace import find_workspace
+
+    checks = [*_machine(), *_models(), *_workspace(find_workspace(workspace))]
+    if as_json:
+        print_json({"checks": [asdict(check) for check in checks]})
+    else:
+        styles = {"ok": "green", "note": "yellow", "problem": "bold red"}
+        rows = [
+            (check.what, Text(check.status, style=styles[check.status]), plain(check.found))
+            for check in checks
+        ]
+        print_table("llmrec doctor", ["what", "status", "found"], rows)
+    if any(check.status == "problem" for check in checks):
+        raise typer.Exit(1)
+
+
+def _machine() -> Iterator[Check]:
+    yield Check("llmrec", "ok", __version__)
+    yield Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in _PACKAGES:
+        try:
+            yield Check(package, "ok", metadata.version(package))
+        except metadata.PackageNotFoundError:
+            yield Check(package, "problem", "not installed; run `pip install llmrec` again")
+    yield Check("device", "ok", _device())
+
+
+def _device() -> str:
+    import openvino
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.get_device_name()} (CUDA)"
+    core = openvino.Core()
+    name = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
+    bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return f"CPU: {name}, {os.cpu_count()} cores, bfloat16 {'in hardware' if bfloat16 else 'not in hardware'}"
+
+
+def _models() -> Iterator[Check]:
+    from llmrec.assets import catalogue, home, verify
+
+    folder = home()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    yield Check("disk", "problem" if free < _LOW_DISK else "ok", f"{free / 1e9:.1f} GB free under {folder}")
+    for asset in catalogue():
+        if not asset.pulled:
+            yield Check(asset.name, "note", f"not pulled yet ({asset.role}, {asset.size / 1e6:.0f} MB)")
+        elif problems := verify(asset.name):
+            yield Check(asset.name, "problem", "; ".join(problems))
+        else:
+            yield Check(asset.name, "ok", f"verified ({asset.role})")
+
+
+def _workspace(root: Path) -> Iterator[Check]:
+    from llmrec.workspace import SETTINGS, Workspace
+
+    if not (root / SETTINGS).exists():
+        yield Check("workspace", "note", f"none at {root}")
+        return
+    try:
+        opened = Workspace(root)
+        damage = opened.events.check()
+        yield Check("events", "problem" if damage else "ok", "; ".join(damage) or str(opened.events.counts()))
+        present = opened.present()
+        found = (
+            f"{present.snapshot.items:,} items, {len(present.snapshot.files)} files verified"
+            if present
+            else ""
+        )
+        yield Check("items", "ok" if present else "note", found or "nothing is indexed yet")
+        opened.close()
+    except LlmrecError as error:
+        yield Check("workspace", "problem", str(error))

@@ -1,0 +1,98 @@
+"""``llmrec recommend`` and ``llmrec similar``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from llmrec.cli.index import WorkspaceOption
+from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
+from llmrec.schema import Recommendation
+
+CountOption = Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")]
+
+
+def recommend(
+    user: Annotated[str | None, typer.Argument(help="A user of the log or the user table.")] = None,
+    query: Annotated[str, typer.Option("--query", "-q", help="What is wanted, in words.")] = "",
+    likes: Annotated[str, typer.Option(help="Ids of liked items, comma-separated.")] = "",
+    k: CountOption = 10,
+    where: Annotated[
+        str | None, typer.Option(help='Condition on columns and attributes, such as "year >= 1990".')
+    ] = None,
+    exclude: Annotated[str, typer.Option(help="Ids of items to leave out, comma-separated.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Say why, from checked evidence.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recommend items for a user, a query, liked items, or any of these together."""
+    from llmrec.recommender import Recommender
+    from llmrec.workspace import find_workspace
+
+    with Recommender.open(find_workspace(workspace), progress_for(as_json)) as recommender:
+        found = recommender.recommend(
+            user,
+            k=k,
+            query=query,
+            likes=_ids(likes),
+            where=where,
+            exclude=_ids(exclude),
+            explain=explain,
+        )
+    if as_json:
+        print_json({"user_id": user, "recommendations": [entry.to_json() for entry in found]})
+    else:
+        print_recommendations(f"For {user}" if user else "For you", found)
+
+
+def similar(
+    item: Annotated[str, typer.Argument(help="An item id.")],
+    k: CountOption = 10,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the items whose text is nearest to an item's."""
+    from llmrec.recommender import Recommender
+    from llmrec.workspace import find_workspace
+
+    with Recommender.open(find_workspace(workspace), progress_for(as_json)) as recommender:
+        found = recommender.similar(item, k=k)
+    if as_json:
+        print_json({"item_id": item, "similar": [entry.to_json() for entry in found]})
+    else:
+        print_recommendations(f"Like {item}", found)
+
+
+def print_recommendations(title: str, found: Sequence[Recommendation]) -> None:
+    """A table with a column for each channel's contribution, and the explanations below it."""
+    channels = list(dict.fromkeys(name for entry in found for name in entry.contributions))
+    rows = [
+        (
+            str(place),
+            entry.item_id,
+            entry.title,
+            f"{entry.score:.3f}",
+            *(f"{entry.contributions.get(name, 0.0):+.3f}" for name in channels),
+        )
+        for place, entry in enumerate(found, 1)
+    ]
+    print_table(title, ["#", "item", "title", "score", *channels], rows)
+    if not found:
+        console.print("Nothing is left to recommend: every item was seen, excluded or filtered out.")
+    for place, entry in enumerate(found, 1):
+        if entry.explanation is None:
+            continue
+        written = (
+            "written by the model, checked" if entry.explanation.source == "model" else "from the template"
+        )
+        console.print()
+        console.print(plain(f"{place}. {entry.explanation.text}"))
+        for cited in entry.explanation.citations:
+            console.print(plain(f"   [{cited.number}] {cited.text} ({cited.source})"), style="dim")
+        console.print(plain(f"   {written}"), style="dim")
+
+
+def _ids(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]

@@ -1,0 +1,170 @@
+"""Items and users become text: which pieces, in which order, and what is cut when they do not fit.
+
+The important pieces come first and are the last to be cut: title and categories, short attributes, the item's
+text, then long attributes; for a user the profile, then items from the newest to the oldest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from llmrec.config import DocumentSettings
+from llmrec.prompts import Prompt
+from llmrec.schema import AttributeValue, Columns, Document, Item, TextPiece, User
+
+_SHORT = 80
+"""Characters up to which an attribute counts as short and goes before the item's text."""
+
+_ID_NAME = re.compile(r"(^|_)(id|uuid|url|uri|href|path)s?$", re.IGNORECASE)
+_URL = re.compile(r"^[a-z][a-z0-9+.-]*://\S+$", re.IGNORECASE)
+
+
+class Tokenizer(Protocol):
+    """The part of an encoder that documents need."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of content that the encoder reads; what is beyond is lost."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Content tokens of each text."""
+
+    def cut(self, text: str, tokens: int) -> str:
+        """The longest prefix of at most ``tokens`` tokens."""
+
+
+@dataclass(slots=True)
+class Field:
+    """A named piece of text inside a template; mutable, since cutting shortens it."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    render: Mapping[str, object]
+    fields: list[Field]
+    pieces: tuple[TextPiece, ...]
+
+
+class ItemDocuments:
+    """Turns items into documents that fit the encoder.
+
+    ``skipped`` names the attributes that were kept out since they look like identifiers or URLs, which say
+    nothing to a language model; ``DocumentSettings.include`` brings one back.
+    """
+
+    def __init__(self, prompt: Prompt, settings: DocumentSettings, tokenizer: Tokenizer) -> None:
+        self.prompt = prompt
+        self.settings = settings
+        self.tokenizer = tokenizer
+        self.skipped: set[str] = set()
+
+    def __call__(self, items: Sequence[Item]) -> list[Document]:
+        """Documents of ``items``, in their order."""
+        return _fit(self.prompt, [self._draft(item) for item in items], self.tokenizer)
+
+    def _draft(self, item: Item) -> _Draft:
+        short: list[Field] = []
+        long: list[Field] = []
+        for name, value in item.attributes.items():
+            if self._says_nothing(name, value):
+                self.skipped.add(name)
+                continue
+            text = attribute_text(value)
+            (short if len(text) <= _SHORT else long).append(Field(name.replace("_", " "), text))
+        about = [Field("about", item.text)] if item.text else []
+        fields = [*short, *about, *long]
+        pieces = [TextPiece("title", item.title, Columns.TITLE)] if item.title else []
+        pieces += [TextPiece("category", name, Columns.CATEGORIES) for name in item.categories]
+        pieces += [
+            TextPiece("text", field.text, Columns.TEXT)
+            if field in about
+            else TextPiece("attribute", field.text, field.name)
+            for field in fields
+        ]
+        return _Draft({"title": item.title, "categories": item.categories}, fields, tuple(pieces))
+
+    def _says_nothing(self, name: str, value: AttributeValue) -> bool:
+        if name in self.settings.include:
+            return False
+        if name in self.settings.exclude:
+            return True
+        return bool(_ID_NAME.search(name)) or (isinstance(value, str) and bool(_URL.match(value)))
+
+
+class UserDocuments:
+    """Turns users and the newest items of their history into documents that fit the encoder."""
+
+    def __init__(self, prompt: Prompt, settings: DocumentSettings, tokenizer: Tokenizer) -> None:
+        self.prompt = prompt
+        self.settings = settings
+        self.tokenizer = tokenizer
+
+    def __call__(self, users: Sequence[tuple[User, Sequence[Item]]]) -> list[Document]:
+        """Documents of (user, history) pairs; histories are newest first and cut to the configured length."""
+        drafts = []
+        for user, history in users:
+            profile = [Field(name.replace("_", " "), attribute_text(v)) for name, v in user.profile.items()]
+            fields = [Field("item", item_line(item)) for item in history[: self.settings.history]]
+            pieces = tuple(TextPiece("item", field.text, "history") for field in fields)
+            drafts.append(_Draft({"profile": profile}, fields, pieces))
+        return _fit(self.prompt, drafts, self.tokenizer)
+
+
+def item_line(item: Item) -> str:
+    """An item in one line, as it stands in a user's document."""
+    title = item.title or item.item_id
+    return f"{title} ({', '.join(item.categories)})" if item.categories else title
+
+
+def attribute_text(value: AttributeValue) -> str:
+    """An attribute's value in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(value)
+    return str(value)
+
+
+def _fit(prompt: Prompt, drafts: Iterable[_Draft], tokenizer: Tokenizer) -> list[Document]:
+    drafts = list(drafts)
+    texts = [prompt.render(**draft.render, fields=draft.fields) for draft in drafts]
+    counts = tokenizer.count_tokens(texts)
+    return [
+        Document(text, draft.pieces)
+        if count <= tokenizer.max_tokens
+        else _cut(prompt, draft, count - tokenizer.max_tokens, tokenizer)
+        for draft, text, count in zip(drafts, texts, counts, strict=True)
+    ]
+
+
+def _cut(prompt: Prompt, draft: _Draft, excess: int, tokenizer: Tokenizer) -> Document:
+    """Shorten fields from the last until the text fits; a head that alone is too long is cut as a whole."""
+    fields = draft.fields
+    lengths = tokenizer.count_tokens([field.text for field in fields])
+    lost: dict[str, int] = {}
+    for position in reversed(range(len(fields))):
+        if excess <= 0:
+            break
+        field, length = fields[position], lengths[position]
+        kept = length - excess
+        # A field cut to its first few words says nothing: it goes as a whole, with its label.
+        shortened = tokenizer.cut(field.text, kept) if kept >= 8 else ""
+        if shortened:
+            field.text = shortened
+        else:
+            fields.pop(position)
+        text = prompt.render(**draft.render, fields=fields)
+        remaining = tokenizer.count_tokens([text])[0] - tokenizer.max_tokens
+        lost[field.name] = excess - max(remaining, 0) if shortened else length
+        excess = remaining
+    text = prompt.render(**draft.render, fields=fields)
+    if excess > 0:
+        lost["title"] = excess
+        text = tokenizer.cut(text, tokenizer.max_tokens)
+    return Document(text, draft.pieces, lost)

@@ -1,0 +1,175 @@
+"""The ranker: channels and scorer over one catalog, trained together and kept in one folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from llmrec.config import RankSettings
+from llmrec.errors import CorruptFileError
+from llmrec.rank.catalog import Catalog, Rows
+from llmrec.rank.channel import Channel, ChannelType, Interactions, Scores, Taste
+from llmrec.rank.linear import Linear
+from llmrec.rank.popularity import Popularity, top
+from llmrec.rank.scorer import WeightedScorer
+from llmrec.rank.semantic import Semantic
+
+CHANNELS: dict[str, ChannelType] = {"linear": Linear, "semantic": Semantic, "popularity": Popularity}
+"""Every channel, by the name that ``[rank] weights`` uses."""
+
+TENSORS = "channels.safetensors"
+CARD = "channels.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One ranked row and what each channel contributed."""
+
+    row: int
+    score: float
+    contributions: Mapping[str, float]
+
+
+class Ranker:
+    """Scores a catalog for a taste."""
+
+    def __init__(self, catalog: Catalog, channels: Iterable[Channel], settings: RankSettings) -> None:
+        self.catalog = catalog
+        self.channels = tuple(channels)
+        self.settings = settings
+        self.scorer = WeightedScorer(settings.weights)
+
+    @classmethod
+    def fit(cls, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Ranker:
+        """Train every channel on a log."""
+        return cls(
+            catalog, [kind.fit(catalog, interactions, settings) for kind in CHANNELS.values()], settings
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the trained state into an empty folder."""
+        tensors = {
+            f"{channel.name}.{name}": np.ascontiguousarray(array)
+            for channel in self.channels
+            for name, array in channel.state().items()
+        }
+        save_file(tensors, folder / TENSORS)
+        card = {"items": len(self.catalog), "channels": [channel.name for channel in self.channels]}
+        (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path, catalog: Catalog, settings: RankSettings) -> Ranker:
+        """Read back what :meth:`save` wrote for the same catalog.
+
+        Raises:
+            CorruptFileError: a file is missing, damaged, or made for another catalog.
+        """
+        try:
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            tensors = load_file(folder / TENSORS)
+            items, names = card["items"], card["channels"]
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise CorruptFileError(
+                f"{folder}: cannot be read: {error}", "Run `llmrec index` again."
+            ) from error
+        if items != len(catalog):
+            raise CorruptFileError(f"{folder}: made for {items} items, the catalog has {len(catalog)}")
+        channels = []
+        for name in names:
+            state = {
+                key.partition(".")[2]: array for key, array in tensors.items() if key.startswith(f"{name}.")
+            }
+            channels.append(CHANNELS[name].restore(catalog, state))
+        return cls(catalog, channels, settings)
+
+    def rank(self, taste: Taste, k: int, hidden: Rows, allowed: Rows | None = None) -> list[Ranked]:
+        """The best ``k`` rows, best first; equal scores by row.
+
+        Args:
+            taste: whose ranking.
+            k: how many at most.
+            hidden: rows to leave out (seen, excluded).
+            allowed: the only rows to consider; None for all.
+        """
+        rows = self._candidates(taste, k + len(hidden), allowed)
+        scores = self._channel_scores(taste, rows)
+        scored = self.scorer(scores)
+        shown = ~np.isin(rows, hidden)
+        if allowed is not None:
+            shown &= np.isin(rows, allowed)
+        positions = np.flatnonzero(shown)
+        if not len(scored.total):  # no channel knows anything of this taste: the catalog's order
+            return [Ranked(int(rows[position]), 0.0, {}) for position in positions[:k]]
+        best = positions[top(scored.total[positions], k)]
+        return [
+            Ranked(
+                int(rows[at]),
+                float(scored.total[at]),
+                {name: float(values[at]) for name, values in scored.contributions.items()},
+            )
+            for at in best
+        ]
+
+    def nearest(self, vector: Scores, k: int, hidden: Rows) -> list[Ranked]:
+        """The ``k`` rows nearest to a unit vector, best first; scores are cosines."""
+        channel, taste = Semantic(self.catalog), Taste(vector=vector)
+        rows = np.arange(len(self.catalog)) if self.catalog.exact else channel.propose(taste, k + len(hidden))
+        rows = rows[~np.isin(rows, hidden)]
+        cosines = self.catalog.vectors(rows) @ vector
+        return [
+            Ranked(int(rows[at]), float(cosines[at]), {channel.name: float(cosines[at])})
+            for at in top(cosines, k)
+        ]
+
+    def influence(self, taste: Taste, row: int) -> Scores:
+        """What each history item adds to the score of ``row``, in units of the score, (history,)."""
+        total = np.zeros(len(taste.history), np.float32)
+        rows = self._candidates(taste, self.settings.candidates, None)
+        for channel in self.channels:
+            influence = channel.influence(taste, row)
+            scores = None if influence is None else channel.score(taste, rows)
+            if influence is not None and scores is not None:
+                total += np.float32(self.scorer.slope(channel.name, scores)) * influence
+        return total
+
+    def _channel_scores(self, taste: Taste, rows: Rows) -> dict[str, Scores]:
+        scores = {}
+        for channel in self.channels:
+            if self.settings.weights.get(channel.name):
+                found = channel.score(taste, rows)
+                if found is not None:
+                    scores[channel.name] = found
+        return scores
+
+    def _candidates(self, taste: Taste, wanted: int, allowed: Rows | None) -> Rows:
+        if self.catalog.exact:
+            return np.arange(len(self.catalog))
+        count = max(self.settings.candidates, 2 * wanted)
+        if allowed is not None and len(allowed) <= count:
+            return allowed
+        proposed = [channel.propose(taste, count) for channel in self.channels]
+        return np.unique(
+            np.concatenate([*proposed, allowed[:count] if allowed is not None else []]).astype(np.intp)
+        )
+
+
+def interactions_of(pairs: Iterable[tuple[str, str, float]], catalog: Catalog) -> Interactions:
+    """The log as a binary matrix over a catalog's rows; events with items it lacks are left out."""
+    users: dict[str, int] = {}
+    at_user, at_item = [], []
+    for user, item, _ in pairs:
+        row = catalog.row_of.get(item)
+        if row is not None:
+            at_user.append(users.setdefault(user, len(users)))
+            at_item.append(row)
+    shape = (len(users), len(catalog))
+    matrix = sp.csr_matrix((np.ones(len(at_user), np.float32), (at_user, at_item)), shape=shape)
+    matrix.data[:] = 1  # a user's repeated events with one item count once
+    return Interactions(matrix, tuple(users))

@@ -1,0 +1,249 @@
+"""The Python API: open a workspace, ask for recommendations."""
+
+from __future__ import annotations
+
+import difflib
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from llmrec.documents import UserDocuments
+from llmrec.encode import Encoder, encoder_fingerprint, load_encoder
+from llmrec.errors import RequestError, UnknownItemError, UnknownUserError, WorkspaceError
+from llmrec.explain import Case, Explainer, load_explainer
+from llmrec.progress import NoProgress, Progress
+from llmrec.prompts import load_prompt
+from llmrec.rank.catalog import Catalog, Rows
+from llmrec.rank.channel import Scores, Taste
+from llmrec.rank.ranker import Ranked, Ranker
+from llmrec.schema import Interaction, Item, Recommendation, User
+from llmrec.workspace import Snapshot, Workspace
+
+MAX_K = 1000
+_KEPT_VECTORS = 10_000
+_CITED_HISTORY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A snapshot in memory."""
+
+    snapshot: Snapshot
+    catalog: Catalog
+    ranker: Ranker
+
+
+class Recommender:
+    """Answers for one workspace, always from its present snapshot and events.
+
+    Not thread-safe: give each thread its own.
+    """
+
+    def __init__(self, workspace: Workspace, progress: Progress = NoProgress()) -> None:
+        self.workspace = workspace
+        self.progress = progress
+        self._vectors: OrderedDict[tuple[str, str], Scores] = OrderedDict()
+        self._loaded = self._load()
+
+    @classmethod
+    def open(cls, path: str | Path, progress: Progress = NoProgress()) -> Self:
+        """Open the workspace at ``path``.
+
+        Raises:
+            WorkspaceError: there is none, it was never indexed, or its items were encoded by another model
+                than its settings name.
+            CorruptFileError: one of its files is damaged.
+        """
+        return cls(Workspace(Path(path)), progress)
+
+    def close(self) -> None:
+        """Release the stores."""
+        self.workspace.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def recommend(
+        self,
+        user_id: str | None = None,
+        *,
+        k: int = 10,
+        query: str = "",
+        likes: Sequence[str] = (),
+        where: str | None = None,
+        exclude: Sequence[str] = (),
+        explain: bool = False,
+    ) -> list[Recommendation]:
+        """The best items for a user, a query, liked items, or any of these together.
+
+        Args:
+            user_id: a user of the log or user table; with ``query`` or ``likes`` it may be new.
+            k: how many at most, 1 to 1000.
+            query: what is wanted, in words; it takes the place of the history's text.
+            likes: ids of items to count as the newest of the history.
+            where: SQL condition on columns and attributes, such as ``year >= 1990``.
+            exclude: ids of items to leave out, beside those the user already has events with.
+            explain: add an explanation to each.
+
+        Raises:
+            RequestError: nobody and nothing was named, ``k`` is out of range, a user or item is unknown, or
+                ``where`` does not parse.
+        """
+        if not 1 <= k <= MAX_K:
+            raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
+        catalog, ranker = self._present.catalog, self._present.ranker
+        liked = self._rows_named([*likes], "likes")
+        excluded = self._rows_named([*exclude], "exclude")
+        history = self._history_rows(user_id, known=bool(query or likes))
+        rows = np.array(list(dict.fromkeys([*liked, *history])), np.intp)
+        taste = Taste(rows, self._vector(user_id, query, rows))
+        allowed = None if where is None else catalog.rows(catalog.table.matching(where))
+        ranked = ranker.rank(taste, k, np.concatenate([rows, excluded]), allowed)
+        return self._recommendations(ranked, taste, query, explain)
+
+    def similar(self, item_id: str, *, k: int = 10) -> list[Recommendation]:
+        """The items whose text is nearest to an item's; scores are cosines, -1 to 1.
+
+        Raises:
+            RequestError: ``k`` is out of range, or the item is unknown.
+        """
+        if not 1 <= k <= MAX_K:
+            raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
+        catalog, ranker = self._present.catalog, self._present.ranker
+        row = self._rows_named([item_id], "item")
+        nearest = ranker.nearest(catalog.vectors(row)[0], k, hidden=row)
+        return self._recommendations(nearest, Taste(), "", explain=False)
+
+    def item(self, item_id: str) -> Item:
+        """An item of the catalog.
+
+        Raises:
+            UnknownItemError: there is none of that id.
+        """
+        return self._present.catalog.items(self._rows_named([item_id], "item"))[0]
+
+    def history(self, user_id: str) -> list[tuple[Interaction, Item | None]]:
+        """A user's events, newest first, each with its item where the catalog has it."""
+        events = self.workspace.events.history(user_id)
+        catalog = self._present.catalog
+        known = {event.item_id for event in events if event.item_id in catalog.row_of}
+        items = dict(zip(known, catalog.items(catalog.rows(list(known))), strict=True))
+        return [(event, items.get(event.item_id)) for event in events]
+
+    def add(self, interactions: Iterable[Interaction]) -> None:
+        """Record events; the next answer knows them. Channels are trained on them by the next ``index``."""
+        self.workspace.events.add(interactions)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The encoder of the workspace, loaded on first use."""
+        settings = self.workspace.settings
+        return load_encoder(settings.models.encoder, settings.encoder, self.progress)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """The explainer of the workspace, loaded on first use."""
+        settings = self.workspace.settings
+        return load_explainer(
+            settings.models.explainer,
+            load_prompt(settings.explain.prompt, self.workspace.root / "prompts"),
+            settings.explain,
+            self._present.catalog.titles(),
+            self.workspace.events.explanations(),
+            self.progress,
+        )
+
+    @property
+    def _present(self) -> _Loaded:
+        """The present snapshot; loaded again when an index run has published another."""
+        if self.workspace.snapshot() != self._loaded.snapshot:
+            self._loaded = self._load()
+            self.__dict__.pop("explainer", None)
+        return self._loaded
+
+    def _load(self) -> _Loaded:
+        settings = self.workspace.settings
+        self.workspace.require_encoder(encoder_fingerprint(settings.models.encoder, settings.encoder))
+        present = self.workspace.present()
+        if present is None:
+            raise WorkspaceError(
+                f"{self.workspace.root}: nothing is indexed yet", "Run `llmrec index CATALOG` first."
+            )
+        catalog = Catalog(present.table, settings.rank.exact_items)
+        return _Loaded(present.snapshot, catalog, Ranker.load(present.channels, catalog, settings.rank))
+
+    def _history_rows(self, user_id: str | None, known: bool) -> Rows:
+        """Rows of a user's items, newest first; ``known`` says that something else is known of who asks."""
+        if user_id is None:
+            if not known:
+                raise RequestError(
+                    "nobody to recommend for", "Name a user, or say --query TEXT or --likes IDS."
+                )
+            return np.empty(0, np.intp)
+        events = self.workspace.events.history(user_id)
+        if not events and not known and self.workspace.events.user(user_id) is None:
+            raise UnknownUserError(
+                f"user {user_id!r} is neither in the log nor in the user table",
+                "For someone new, say what they like: --likes IDS, or --query TEXT.",
+            )
+        return self._present.catalog.rows(list(dict.fromkeys(event.item_id for event in events)))
+
+    def _vector(self, user_id: str | None, query: str, history: Rows) -> Scores | None:
+        """The unit vector of a query, or else of the user's text; None where neither says anything."""
+        if query:
+            return self._encoded(query, "query")
+        catalog, settings = self._present.catalog, self.workspace.settings.documents
+        user = (self.workspace.events.user(user_id) if user_id is not None else None) or User(user_id or "")
+        if not len(history) and not user.profile:
+            return None
+        prompt = load_prompt(settings.user_prompt, self.workspace.root / "prompts")
+        documents = UserDocuments(prompt, settings, self.encoder)
+        items = catalog.items(history[: settings.history])
+        return self._encoded(documents([(user, items)])[0].text, "user")
+
+    def _encoded(self, text: str, kind: str) -> Scores:
+        key = (kind, text)
+        if key not in self._vectors:
+            self._vectors[key] = self.encoder.encode([text], kind="query" if kind == "query" else "user")[0]
+            if len(self._vectors) > _KEPT_VECTORS:
+                self._vectors.popitem(last=False)
+        self._vectors.move_to_end(key)
+        return self._vectors[key]
+
+    def _rows_named(self, ids: Sequence[str], what: str) -> Rows:
+        catalog = self._present.catalog
+        for item in ids:
+            if item not in catalog.row_of:
+                near = difflib.get_close_matches(item, catalog.ids, n=3) if len(catalog) <= 50_000 else []
+                hint = f"Did you mean {', '.join(near)}?" if near else "Item ids are those of the catalog."
+                raise UnknownItemError(f"{what}: item {item!r} is not in the catalog", hint)
+        return catalog.rows(ids)
+
+    def _recommendations(
+        self, ranked: Sequence[Ranked], taste: Taste, query: str, explain: bool
+    ) -> list[Recommendation]:
+        catalog = self._present.catalog
+        items = catalog.items(np.array([entry.row for entry in ranked], np.intp))
+        found = []
+        for entry, item in zip(ranked, items, strict=True):
+            explanation = self.explainer.explain(self._case(entry, item, taste, query)) if explain else None
+            found.append(
+                Recommendation(item.item_id, item.title, entry.score, entry.contributions, explanation)
+            )
+        return found
+
+    def _case(self, entry: Ranked, item: Item, taste: Taste, query: str) -> Case:
+        """What moved the score: the history items with the largest positive influence, strongest first."""
+        influence = self._present.ranker.influence(taste, entry.row)
+        order = [at for at in np.argsort(-influence, kind="stable")[:_CITED_HISTORY] if influence[at] > 0]
+        cited = self._present.catalog.items(taste.history[order]) if order else []
+        history = tuple((past, float(influence[at])) for past, at in zip(cited, order, strict=True))
+        return Case(item, history, entry.contributions, query)

@@ -1,0 +1,241 @@
+"""A workspace: the folder that holds settings, items, events, channels and reports of one catalog."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from llmrec.config import FORMAT, PROFILES, Settings, load_settings
+from llmrec.errors import ConfigError, CorruptFileError, WorkspaceError
+from llmrec.store.events import EventStore, sqlite_url
+from llmrec.store.items import ItemStore, ItemTable
+from llmrec.store.journal import Journal
+
+SETTINGS = "llmrec.toml"
+_DEFAULT = ".llmrec"
+_READ = 1 << 20
+
+
+class Snapshot(BaseModel):
+    """One state of a workspace: a version of the items and the channels trained on it.
+
+    ``files`` maps each file of them, by its path in the workspace, to its SHA-256.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    table: str
+    version: int
+    items: int
+    encoder: str
+    encoder_fingerprint: str
+    dimension: int
+    prompt: str
+    channels: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The present snapshot, opened and verified."""
+
+    snapshot: Snapshot
+    table: ItemTable
+    channels: Path
+
+
+class Workspace:
+    """An open workspace.
+
+    Args:
+        root: its folder, which must hold ``llmrec.toml``.
+
+    Raises:
+        WorkspaceError: there is no workspace, or another llmrec wrote it.
+        ConfigError: its settings cannot be used.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not (root / SETTINGS).is_file():
+            raise WorkspaceError(
+                f"{root}: no workspace here (no {SETTINGS})",
+                f"Make one with `llmrec index CATALOG --workspace {root}`.",
+            )
+        self.root = root
+        self.settings: Settings = load_settings(root / SETTINGS)
+        _check_format(root, self.settings.format)
+        self.events = EventStore(self.settings.store.events or sqlite_url(root / "events.db"))
+        self.items = ItemStore(str(root / "items"))
+
+    @classmethod
+    def create(cls, root: Path, profile: str = "small") -> Workspace:
+        """The workspace at ``root``, made with a profile's settings where there is none yet."""
+        if profile not in PROFILES:
+            raise ConfigError(f"unknown profile {profile!r}", f"Profiles: {', '.join(sorted(PROFILES))}.")
+        settings = root / SETTINGS
+        if not settings.exists():
+            try:
+                root.mkdir(parents=True, exist_ok=True)
+                part = root / f".{SETTINGS}.part"
+                part.write_text(f'format = {FORMAT}\nprofile = "{profile}"\n', encoding="utf-8")
+                part.replace(settings)
+            except OSError as error:
+                raise WorkspaceError(f"{root}: a workspace cannot be made here: {error.strerror}") from error
+        return cls(root)
+
+    def close(self) -> None:
+        """Close the stores."""
+        self.events.close()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other writers out; readers are not kept out.
+
+        Raises:
+            WorkspaceError: another run is writing.
+        """
+        lock = FileLock(self.root / ".lock", timeout=0)
+        try:
+            with lock:
+                yield
+        except Timeout as error:
+            raise WorkspaceError(
+                f"{self.root}: another llmrec run is writing to this workspace", "Wait for it to end."
+            ) from error
+
+    def journal(self, name: str) -> Journal:
+        """The journal of an index run of that kind (``update`` or ``rebuild``)."""
+        return Journal(self.root / "staging" / name)
+
+    def snapshot(self) -> Snapshot | None:
+        """The present snapshot, None before the first index run.
+
+        Raises:
+            WorkspaceError: another llmrec wrote it.
+        """
+        content = self.events.snapshot()
+        return None if content is None else self._parse(content)
+
+    def require_encoder(self, fingerprint: str) -> None:
+        """Refuse to mix vectors of two encoders.
+
+        Raises:
+            WorkspaceError: the present items were encoded by another one.
+        """
+        snapshot = self.snapshot()
+        if snapshot is not None and snapshot.encoder_fingerprint != fingerprint:
+            raise WorkspaceError(
+                f"{self.root}: its items were encoded by {snapshot.encoder} "
+                f"({snapshot.encoder_fingerprint[:12]}), its settings name {self.settings.models.encoder} "
+                f"({fingerprint[:12]})",
+                f"Encode it anew with `llmrec index CATALOG --workspace {self.root} --rebuild`, "
+                "or put the settings back.",
+            )
+
+    def present(self) -> Present | None:
+        """Open the present snapshot, its files checked against their recorded hashes.
+
+        Raises:
+            CorruptFileError: a file is missing or differs; names it.
+        """
+        snapshot = self.snapshot()
+        while snapshot is not None:
+            try:
+                self._verify(snapshot)
+                table = self.items.open(snapshot.table, snapshot.version)
+                return Present(snapshot, table, self.root / "channels" / snapshot.channels)
+            except CorruptFileError:
+                # A writer that published meanwhile may have dropped the files of the snapshot before it.
+                newer = self.snapshot()
+                if newer == snapshot:
+                    raise
+                snapshot = newer
+        return None
+
+    def channels_folder(self) -> Path:
+        """A new, empty folder for the channels of the next snapshot."""
+        parent = self.root / "channels"
+        taken = [int(path.name) for path in parent.glob("[0-9]*")] if parent.is_dir() else []
+        folder = parent / f"{max(taken, default=0) + 1:04d}"
+        folder.mkdir(parents=True)
+        return folder
+
+    def checksums(self, table: ItemTable, channels: Path, known: dict[str, str]) -> dict[str, str]:
+        """SHA-256 of every file of a snapshot; files of a table never change, so ``known`` ones are kept."""
+        files = [path for path in (self.root / "items" / f"{table.name}.lance").rglob("*") if path.is_file()]
+        names = [str(path.relative_to(self.root)) for path in sorted([*files, *channels.iterdir()])]
+        stable = {name: known[name] for name in names if name in known and not name.endswith("_hint.json")}
+        hashed = [name for name in names if name not in stable and not name.endswith("_hint.json")]
+        return stable | {name: _sha256(self.root / name) for name in hashed}
+
+    def collect(self) -> None:
+        """Drop what neither the present snapshot nor the one before needs (readers may still use that)."""
+        kept = [self._parse(content) for content in self.events.snapshots(2)]
+        self.items.collect({snapshot.table for snapshot in kept})
+        folders = {snapshot.channels for snapshot in kept}
+        for folder in (self.root / "channels").glob("[0-9]*"):
+            if folder.name not in folders:
+                shutil.rmtree(folder)
+
+    def _verify(self, snapshot: Snapshot) -> None:
+        for name, expected in snapshot.files.items():
+            path = self.root / name
+            if not path.is_file():
+                raise CorruptFileError(f"{path}: missing", self._way_out())
+            if _sha256(path) != expected:
+                raise CorruptFileError(f"{path}: its content is not what was written", self._way_out())
+
+    def _way_out(self) -> str:
+        return f"Restore it from a backup, or run `llmrec index CATALOG --workspace {self.root} --rebuild`."
+
+    def _parse(self, content: dict[str, Any]) -> Snapshot:
+        _check_format(self.root, content.get("format", 0))
+        try:
+            return Snapshot.model_validate(content)
+        except ValidationError as error:
+            raise CorruptFileError(f"{self.root}: the snapshot record cannot be read: {error}") from error
+
+
+def find_workspace(given: Path | None) -> Path:
+    """The workspace a command means: the one given, else ``LLMREC_WORKSPACE``, else the current folder's.
+
+    The current folder's workspace is the folder itself where it holds ``llmrec.toml``, else its ``.llmrec``.
+    """
+    named = given or (Path(value) if (value := os.environ.get("LLMREC_WORKSPACE")) else None)
+    if named is not None:
+        if re.match(r"[a-z0-9+]+://", str(named), re.IGNORECASE):
+            raise WorkspaceError(f"{named}: a workspace is a folder on this machine")
+        return named
+    return Path() if Path(SETTINGS).is_file() else Path(_DEFAULT)
+
+
+def _check_format(root: Path, found: int) -> None:
+    if found > FORMAT:
+        raise WorkspaceError(
+            f"{root}: written by a newer llmrec (format {found}; this one reads {FORMAT})",
+            "Upgrade with `pip install -U llmrec`.",
+        )
+    if found < FORMAT:
+        raise WorkspaceError(
+            f"{root}: written by an older llmrec (format {found}; this one reads {FORMAT})",
+            f"Migrate it with `llmrec index CATALOG --workspace NEW_FOLDER`, then remove {root}.",
+        )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_READ):
+            digest.update(block)
+    return digest.hexdigest()
