@@ -39,12 +39,11 @@ class Audit:
         self.reject(line, column, error.reason, _item_id(row, binding))
 
     def note(self, line: int, row: Mapping[str, Any], binding: Binding, notes: list[tuple[str, str]]) -> None:
-        """Flag what is left out of a row that is kept, and empty ``notes``."""
+        """Flag what is left out of a row that is kept."""
         for column, reason in notes:
             name = binding.column.get(column, column)
             item_id = _item_id(row, binding) or f"line {line}"
             self.on_flag(Flag(item_id, name, f"{self.source}:{line}", reason))
-        notes.clear()
 
     def finish(self) -> None:
         """Check that the file was of use.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from llmrec.errors import ConfigError, ReaderError
 from llmrec.readers.table import Table
@@ -24,9 +23,6 @@ class Kind:
     required: tuple[str, ...]
     aliases: Mapping[str, tuple[str, ...]]
 
-
-_SHAPES = 1000
-"""Distinct sets of keys whose bindings are remembered, of a file in which every row has its own."""
 
 _FILM = ("itemId", "movieId", "movie_id", "asin", "product_id")
 
@@ -111,31 +107,17 @@ def bind(columns: Sequence[str], kind: Kind, mapping: Mapping[str, str]) -> Bind
     )
 
 
-def binder(
-    table: Table, kind: Kind, mapping: Mapping[str, str], source: str
-) -> Callable[[Mapping[str, Any]], Binding]:
-    """A function from a row of a table to its binding.
+def check_columns(table: Table, kind: Kind, mapping: Mapping[str, str], source: str) -> None:
+    """Refuse a table that cannot be a catalog, log or user table.
 
     Raises:
-        ReaderError: the table lacks a required column, or one that ``mapping`` names.
+        ReaderError: it lacks a required column, or one that ``mapping`` names.
     """
-    binding = bind(table.columns, kind, mapping)
-    if table.columns and binding.missing:
-        raise _missing(binding.missing, table.columns, kind, source)
+    missing = bind(table.columns, kind, mapping).missing
+    if table.columns and missing:
+        raise _missing(missing, table.columns, kind, source)
     if table.fixed:
         _check_mapping(table.columns, kind, mapping, source)
-        return lambda row: binding
-    by_keys: dict[tuple[str, ...], Binding] = {}
-
-    def of_row(row: Mapping[str, Any]) -> Binding:
-        keys = tuple(row)
-        if keys not in by_keys:
-            if len(by_keys) >= _SHAPES:
-                by_keys.clear()
-            by_keys[keys] = bind(keys, kind, mapping)
-        return by_keys[keys]
-
-    return of_row
 
 
 def _missing(missing: Sequence[str], columns: Sequence[str], kind: Kind, source: str) -> ReaderError:

@@ -34,11 +34,11 @@ def open_delimited(path: Path, reject: Reject) -> Iterator[Table]:
         reader = csv.reader(chain(blank, [header], lines), delimiter=_separator(header), strict=True)
         line, cells = next(_rows(path, reader, partial(_refuse, path)))
         columns = tuple(cell.strip() for cell in cells)
-        check_columns(path, line, columns)
+        refuse_repeated(path, line, columns)
         yield Table(columns, sized_rows(_rows(path, reader, reject), columns, reject))
 
 
-def check_columns(path: Path, line: int, columns: Sequence[str]) -> None:
+def refuse_repeated(path: Path, line: int, columns: Sequence[str]) -> None:
     """Refuse a header that names a column twice.
 
     Raises:
@@ -85,16 +85,15 @@ def _rows(path: Path, reader: Any, reject: Reject) -> Iterator[tuple[int, list[s
     while True:
         line = reader.line_num + 1
         try:
-            cells = next(reader)
-        except StopIteration:
+            for cells in reader:
+                if cells:
+                    yield line, cells
+                line = reader.line_num + 1
             return
         except csv.Error as error:
-            if "expected after" in str(error):
-                reject(line, WHOLE_ROW, f"text between a closing quote and the separator ({error})")
-                continue
-            raise ReaderError(
-                f"{path}:{line}: a quoted field of the row that starts here has no closing quote ({error})",
-                'Inside a quoted field, write a quote as two: "".',
-            ) from error
-        if cells:
-            yield line, cells
+            if "expected after" not in str(error):
+                raise ReaderError(
+                    f"{path}:{line}: a quote opened in the row that starts here is not closed ({error})",
+                    'Inside a quoted field, write a quote as two: "".',
+                ) from error
+            reject(line, WHOLE_ROW, f"text between a closing quote and the separator ({error})")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 
 from llmrec.readers.audit import Audit, OnFlag
-from llmrec.readers.columns import CATALOG, LOG, USERS, Kind, binder
+from llmrec.readers.columns import CATALOG, LOG, USERS, Binding, Kind, bind, check_columns
 from llmrec.readers.formats import open_table
-from llmrec.readers.records import Convert, Notes, T, to_interaction, to_item, to_user
+from llmrec.readers.records import Convert, Converter, Notes, T, interactions, items, lacking, users
 from llmrec.readers.table import WHOLE_ROW
 from llmrec.readers.values import RejectedError
 from llmrec.schema import Interaction, Item, User
@@ -29,7 +30,7 @@ def read_items(
     Raises:
         ReaderError: the file as a whole cannot be read, or none of its rows can.
     """
-    return _read(source, CATALOG, mapping or {}, on_flag, to_item, attrgetter("item_id"))
+    return _read(source, CATALOG, mapping or {}, on_flag, items, attrgetter("item_id"))
 
 
 def read_interactions(
@@ -46,7 +47,7 @@ def read_interactions(
     Raises:
         ReaderError: the file as a whole cannot be read, or none of its rows can.
     """
-    return _read(source, LOG, mapping or {}, on_flag, to_interaction)
+    return _read(source, LOG, mapping or {}, on_flag, interactions)
 
 
 def read_users(
@@ -62,7 +63,7 @@ def read_users(
     Raises:
         ReaderError: the file as a whole cannot be read, or none of its rows can.
     """
-    return _read(source, USERS, mapping or {}, on_flag, to_user, attrgetter("user_id"))
+    return _read(source, USERS, mapping or {}, on_flag, users, attrgetter("user_id"))
 
 
 def _read(
@@ -70,20 +71,20 @@ def _read(
     kind: Kind,
     mapping: Mapping[str, str],
     on_flag: OnFlag,
-    convert: Convert[T],
+    converter: Converter[T],
     identity: Callable[[T], str] | None = None,
 ) -> Iterator[T]:
     audit = Audit(str(source), on_flag)
     seen: dict[str, int] = {}
-    notes: Notes = []
     with open_table(Path(source), audit.reject) as table:
-        binding_of = binder(table, kind, mapping, str(source))
+        check_columns(table, kind, mapping, str(source))
+        prepared = _preparer(kind, mapping, converter, table.typed)
+        columns = table.columns if table.fixed else None
         for line, row in table.rows:
-            binding = binding_of(row)
+            binding, convert = prepared(columns or tuple(row))
+            notes: Notes = []
             try:
-                if binding.missing:
-                    raise RejectedError(binding.missing[0], "the row has no such column")
-                record = convert(row, binding, table.typed, notes)
+                record = convert(row, notes)
                 if identity:
                     _claim(identity(record), kind.required[0], line, seen)
             except RejectedError as error:
@@ -97,6 +98,19 @@ def _read(
                 audit.note(line, row, binding, notes)
             yield record
     audit.finish()
+
+
+def _preparer(
+    kind: Kind, mapping: Mapping[str, str], converter: Converter[T], typed: bool
+) -> Callable[[tuple[str, ...]], tuple[Binding, Convert[T]]]:
+    """Binding and conversion by column names, made once for each set of them: JSON rows may differ."""
+
+    @lru_cache(maxsize=1000)
+    def prepared(columns: tuple[str, ...]) -> tuple[Binding, Convert[T]]:
+        binding = bind(columns, kind, mapping)
+        return binding, lacking(binding.missing[0]) if binding.missing else converter(binding, typed)
+
+    return prepared
 
 
 def _claim(key: str, column: str, line: int, seen: dict[str, int]) -> None:

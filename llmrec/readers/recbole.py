@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from llmrec.errors import ReaderError
-from llmrec.readers.delimited import check_columns, sized_rows, split_lines
+from llmrec.readers.delimited import refuse_repeated, sized_rows, split_lines
 from llmrec.readers.lines import empty_file, read_lines
 from llmrec.readers.table import Reject, Row, Table
 
@@ -25,13 +25,13 @@ def open_recbole(path: Path, reject: Reject) -> Iterator[Table]:
             raise empty_file(path)
         named = [tuple(cell.strip().rpartition(":")[::2]) for cell in header.split("\t")]
         for place, (name, kind) in enumerate(named, start=1):
-            if not name or kind not in _TYPES:
+            if not name or ":" in name or kind not in _TYPES:
                 raise ReaderError(
                     f"{path}:1: column {place} of the header is not name:type ({', '.join(_TYPES)})",
                     "RecBole's atomic files are tab-separated; give other files the suffix .csv or .tsv.",
                 )
         columns = tuple(name for name, _ in named)
-        check_columns(path, 1, columns)
+        refuse_repeated(path, 1, columns)
         sequences = [name for name, kind in named if kind.endswith("_seq")]
         rows = split_lines(chain(["\n"], lines), "\t")
         yield Table(columns, _split_sequences(sized_rows(rows, columns, reject), sequences))

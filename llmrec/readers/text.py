@@ -22,7 +22,7 @@ _VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"'<>]+)"""
 _ATTRIBUTES = rf"(?:\s+[\w:.@-]+\s*=\s*{_VALUE}(?:\s+[\w:.@-]+(?:\s*=\s*{_VALUE})?)*+)?+"
 _MARKUP = re.compile(
     r"<(?P<skip>script|style)\b[^<>]*>[^<]*+</(?P=skip)\s*>"
-    r"|<!--[^<>]*+-->"
+    r"|<!--[^<>]*+>"
     rf"|</?(?:(?P<inline>{_INLINE})|{_BLOCK})(?=[\s/>]){_ATTRIBUTES}\s*/?>",
     re.IGNORECASE,
 )

@@ -43,9 +43,12 @@ def to_id(value: Any, column: str) -> str:
     Raises:
         RejectedError: it is empty, not a scalar, longer than ``LONGEST_ID``, or holds control characters.
     """
-    if not isinstance(value, str):
-        value = _id_text(value, column)
-    name = value.strip()
+    text = value if isinstance(value, str) else _id_text(value, column)
+    if (
+        text.isalnum() and len(text) <= LONGEST_ID
+    ):  # nearly every id; the checks below cost as much as the rest
+        return text
+    name = text.strip()
     if name.endswith(".0") and name[:-2].isdecimal():
         name = name[:-2]
     if not name:
@@ -76,24 +79,23 @@ def to_timestamp(value: Any, column: str) -> float:
     Raises:
         RejectedError: it is none of these, or lies outside 1970 to 2200.
     """
-    units: tuple[float, ...] = (1e3, 1e6, 1e9)
     if isinstance(value, str):
         try:
             seconds = _number(value)
         except ValueError:
-            seconds, units = _iso_seconds(value, column), ()
+            seconds = _in_range(_iso_seconds(value, column), value, column)
     elif isinstance(value, date):
-        seconds, units = _seconds(value), ()
+        seconds = _in_range(_seconds(value), value, column)
     elif isinstance(value, bool):
         raise RejectedError(column, f"{value} is not a timestamp")
     else:
         seconds = _float(value, column, "a timestamp")
     if 0 <= seconds < LATEST:
         return seconds
-    for unit in units:
+    for unit in (1e3, 1e6, 1e9):
         if 1e8 * unit <= seconds < LATEST * unit:
             return seconds / unit
-    raise RejectedError(column, f"the timestamp {_shown(value)} is not between the years 1970 and 2200")
+    return _in_range(seconds, value, column)
 
 
 def to_weight(value: Any, column: str) -> float:
@@ -228,6 +230,12 @@ def _iso_seconds(text: str, column: str) -> float:
     except (ValueError, OverflowError):
         reason = f"{_shown(text)} is neither a number nor an ISO 8601 time" if text.strip() else "is missing"
         raise RejectedError(column, f"the timestamp {reason}") from None
+
+
+def _in_range(seconds: float, value: Any, column: str) -> float:
+    if 0 <= seconds < LATEST:
+        return seconds
+    raise RejectedError(column, f"the timestamp {_shown(value)} is not between the years 1970 and 2200")
 
 
 def _seconds(moment: date) -> float:
