@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +17,14 @@ _BATCH = 1024
 @contextmanager
 def open_parquet(path: Path, reject: Reject) -> Iterator[Table]:
     """A Parquet file. Rows are numbered from 1."""
+    import pyarrow
     import pyarrow.parquet as parquet
 
     try:
         file = parquet.ParquetFile(path)
     except FileNotFoundError as error:
         raise ReaderError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:  # pyarrow's own errors are both
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise ReaderError(f"{path}: not a readable Parquet file: {error}") from error
     with file:
         batches = file.iter_batches(batch_size=_BATCH)
@@ -40,15 +42,13 @@ def open_dataset(path: Path, reject: Reject) -> Iterator[Table]:
     folder, split = split_of(path)
     try:
         loaded = datasets.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # its JSON is used unchecked
         raise ReaderError(f"{folder}: not a folder written by save_to_disk: {error}") from error
     if isinstance(loaded, datasets.DatasetDict):
         if split not in loaded:
-            found = ", ".join(loaded)
+            what = f"there is no split {split!r}" if split else "no split is named"
             raise ReaderError(
-                f"{folder}: has the splits {found}; none of them is {split!r}"
-                if split
-                else f"{folder}: has the splits {found}",
+                f"{folder}: {what}; it has the splits {', '.join(loaded)}",
                 f"Name one, for example: {folder}#{next(iter(loaded), 'train')}",
             )
         loaded = loaded[split]
@@ -61,10 +61,11 @@ def open_dataset(path: Path, reject: Reject) -> Iterator[Table]:
 
 def split_of(path: Path) -> tuple[Path, str]:
     """The folder and the split of ``folder#split``; the split is empty where none is named."""
-    if path.exists():
-        return path, ""
     folder, _, split = str(path).rpartition("#")
-    return (Path(folder), split) if folder and Path(folder).is_dir() else (path, "")
+    # os.path answers False where a Path would raise for a parent folder that may not be read.
+    if not os.path.exists(path) and os.path.isdir(folder):
+        return Path(folder), split
+    return path, ""
 
 
 def _columns(path: Path, schema: Any) -> tuple[str, ...]:
@@ -75,14 +76,17 @@ def _columns(path: Path, schema: Any) -> tuple[str, ...]:
 
 
 def _rows(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
+    import pyarrow
+
     number = 0
     try:
         for batch in batches:
+            batch.validate(full=True)  # a damaged offset would be followed, out of bounds
             names = batch.schema.names
             for values in zip(*map(_values, batch.columns), strict=True):
                 number += 1
                 yield number, dict(zip(names, values, strict=True))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError, pyarrow.ArrowException) as error:
         raise ReaderError(f"{path}: unreadable after row {number:,}: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def open_table(path: Path, reject: Reject) -> AbstractContextManager[Table]:
 
 
 def _format_of(path: Path) -> Format:
-    if split_of(path)[0].is_dir():
+    if os.path.isdir(split_of(path)[0]):
         return open_dataset
     name = path.name.removesuffix(".gz")
     if name in movielens.NAMES:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import datasets
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
@@ -219,3 +221,25 @@ def test_no_bytes_crash_a_reader(tmp_path: Path, name: str, content: bytes, head
         with suppress(ReaderError):
             list(read(path, on_flag=flags.append))  # type: ignore[operator]
     assert all(flag.source.startswith(f"{path}:") for flag in flags)
+
+
+def test_damaged_offset_in_a_dataset_is_an_error_not_a_crash(tmp_path: Path, flags: list[Flag]) -> None:
+    folder = tmp_path / "saved"
+    datasets.Dataset.from_dict({"item_id": ["aa", "bb", "cc"]}).save_to_disk(folder)
+    (arrow,) = folder.glob("*.arrow")
+    content = arrow.read_bytes()
+    sound, damaged = struct.pack("<4i", 0, 2, 4, 6), struct.pack("<4i", 0, 2, 2**30, 6)
+    assert content.count(sound) == 1
+    arrow.write_bytes(content.replace(sound, damaged))
+    with pytest.raises(ReaderError, match="unreadable after row 0"):
+        list(read_items(folder, on_flag=flags.append))
+
+
+@pytest.mark.parametrize("name", ["state.json", "dataset_info.json"])
+@pytest.mark.parametrize("content", ["", "null", "[]", "{}", "{"])
+def test_damaged_dataset_description(name: str, content: str, tmp_path: Path, flags: list[Flag]) -> None:
+    datasets.Dataset.from_dict({"item_id": ["a"]}).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / name).write_text(content)
+    # Some of the description is optional: then the rows are read as before.
+    with suppress(ReaderError):
+        assert list(read_items(tmp_path / "saved", on_flag=flags.append)) == [Item("a")]
