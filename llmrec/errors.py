@@ -36,6 +36,10 @@ class ReaderError(LlmrecError):
     """A catalog or log that cannot be read; the message starts with ``file:line``."""
 
 
+class MediaRefusedError(LlmrecError):
+    """A media reference that leads out of its catalog's folder, or to something that is not a plain file."""
+
+
 class PromptError(LlmrecError):
     """A template that is missing, malformed, or uses a variable that it does not declare."""
 

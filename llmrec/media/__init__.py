@@ -1,0 +1,1 @@
+"""Pictures, sound and video that a catalog refers to."""
