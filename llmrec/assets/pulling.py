@@ -80,6 +80,9 @@ def _download(asset: Asset, progress: Progress) -> None:
         for path, digest in asset.joined.items():
             if not (content / path).exists():
                 _join(asset, path, digest, [piece for _, piece in pieces[path]], content / path, progress)
+        write_record(
+            content, {path: digest or sha256_file(content / path) for path, digest in asset.digests.items()}
+        )
     except OSError as error:
         if error.errno in DISK_FULL:
             shutil.rmtree(partial, ignore_errors=True)
@@ -87,9 +90,6 @@ def _download(asset: Asset, progress: Progress) -> None:
     except ChecksumError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    write_record(
-        content, {path: digest or sha256_file(content / path) for path, digest in asset.digests.items()}
-    )
     shutil.rmtree(asset.folder, ignore_errors=True)
     os.replace(content, asset.folder)
     shutil.rmtree(partial, ignore_errors=True)

@@ -159,7 +159,7 @@ def _explained(requirement: str, output: str) -> Exception:
     if versions and versions[1] == "none":
         return AssetError(
             f"package {package} is not in the package index",
-            "Check the name, and which index pip uses: `pip config list`.",
+            "Check the name, the network, and which index pip uses: `pip config list`.",
         )
     if versions:
         return AssetError(f"package {package} has no wheel of version {version}", f"It has: {versions[1]}.")

