@@ -1,1 +1,9 @@
-"""Where weights and data sets come from."""
+"""Where weights and data sets come from: a catalogue with digests and licences, and a verified cache."""
+
+from __future__ import annotations
+
+from llmrec.assets.api import catalogue, fingerprint, locate, pull, resolve, verify
+from llmrec.assets.manifest import Asset
+from llmrec.assets.paths import home
+
+__all__ = ["Asset", "catalogue", "fingerprint", "home", "locate", "pull", "resolve", "verify"]

@@ -1,0 +1,1 @@
+"""Tests of where weights and data sets come from."""
