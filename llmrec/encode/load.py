@@ -1,0 +1,114 @@
+"""Encoders by name: which model, which engine, and what identifies the vectors."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import sys
+from pathlib import Path
+
+from llmrec import assets
+from llmrec.assets import safety
+from llmrec.config import EncoderSettings
+from llmrec.encode import plugins
+from llmrec.encode.base import Encoder, Tokenizer
+from llmrec.encode.folder import ModelFolder, read_model_folder
+from llmrec.encode.tokens import FolderTokenizer
+from llmrec.encode.transformer import Engine, TransformerEncoder
+from llmrec.errors import AssetError
+from llmrec.progress import NoProgress, Progress
+
+_SCHEME = "llmrec encoder 1"
+"""Raised whenever pooling, truncation or normalisation change, so that no vectors of two kinds are mixed."""
+
+
+def load_encoder(spec: str, settings: EncoderSettings, progress: Progress | None = None) -> Encoder:
+    """Load an encoder, pulling and converting its weights the first time.
+
+    Args:
+        spec: an asset's name, a URI (``hf: file: pypi: https:``) of a sentence-transformers or transformers
+            folder or a ``.gguf`` file, or ``plugin:NAME``.
+        settings: engine, precision and sizes.
+        progress: shows downloads and conversions.
+
+    Raises:
+        AssetError: the weights cannot be found, pulled or loaded.
+        UnsafeFileError: they could run code or exhaust memory; they were not loaded.
+        ConfigError: the settings do not fit the model or machine, or the plug-in is unknown.
+        MissingExtraError: the spec is a GGUF file and the ``gguf`` extra is not installed.
+    """
+    if spec.startswith(plugins.PREFIX):
+        return plugins.load_plugin(spec.removeprefix(plugins.PREFIX), settings)
+    progress = progress or NoProgress()
+    folder = _model_folder(spec, progress)
+    return TransformerEncoder(
+        spec,
+        encoder_fingerprint(spec, settings),
+        FolderTokenizer(folder, settings.max_tokens),
+        _load_engine(spec, folder, settings, progress),
+        pad_token=folder.pad_token,
+        batch_size=settings.batch_size,
+    )
+
+
+def load_tokenizer(spec: str, settings: EncoderSettings, progress: Progress | None = None) -> Tokenizer:
+    """The tokenizer of an encoder, without loading the model; see :func:`load_encoder`."""
+    if spec.startswith(plugins.PREFIX):
+        return plugins.load_plugin(spec.removeprefix(plugins.PREFIX), settings)
+    return FolderTokenizer(_model_folder(spec, progress or NoProgress()), settings.max_tokens)
+
+
+def encoder_fingerprint(spec: str, settings: EncoderSettings) -> str:
+    """The ``fingerprint`` of the encoder that :func:`load_encoder` gives, without loading the model.
+
+    Two encoders share it when their vectors may be compared: the same files (weights, tokenizer, pooling,
+    prompts) and the same ``max_tokens``. Engine and precision are not part of it.
+
+    Raises:
+        AssetError: the spec is unknown, or a URI whose content was not pulled yet.
+    """
+    if spec.startswith(plugins.PREFIX):
+        return plugins.load_plugin(spec.removeprefix(plugins.PREFIX), settings).fingerprint
+    parts = (_SCHEME, assets.fingerprint(spec), str(settings.max_tokens))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _model_folder(spec: str, progress: Progress) -> ModelFolder:
+    path = assets.resolve(spec, progress)
+    if path.suffix == ".gguf":
+        from llmrec.encode.gguf import model_folder_of
+
+        safety.check_file(path)
+        path = model_folder_of(path, _cache(spec, "gguf"), progress)
+    if not path.is_dir():
+        raise AssetError(f"{path}: not an encoder", "It has to be a model folder or a .gguf file.")
+    safety.check_model_folder(path)
+    return read_model_folder(path)
+
+
+def _load_engine(spec: str, folder: ModelFolder, settings: EncoderSettings, progress: Progress) -> Engine:
+    engine = settings.engine
+    if engine == "auto":
+        engine = "torch" if _has_gpu() else "openvino"
+    if engine == "torch":
+        from llmrec.encode.torch_engine import TorchEngine
+
+        return TorchEngine(folder, settings.precision)
+    from llmrec.encode.openvino_engine import OpenVinoEngine, converted_model
+
+    return OpenVinoEngine(converted_model(folder, _cache(spec, "openvino"), progress), settings.precision)
+
+
+def _cache(spec: str, engine: str) -> Path:
+    return assets.home() / "engines" / assets.fingerprint(spec)[:32] / engine
+
+
+def _has_gpu() -> bool:
+    # Importing PyTorch only to learn that there is no GPU would cost seconds; without a driver there is none.
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    import torch
+
+    return torch.cuda.is_available()

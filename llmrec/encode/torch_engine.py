@@ -1,0 +1,96 @@
+"""Vectors by sentence-transformers on PyTorch: for GPUs, and the reference for other engines."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.encode.batches import Batch
+from llmrec.encode.folder import ModelFolder
+from llmrec.errors import AssetError
+
+
+class TorchEngine:
+    """Runs a model folder on PyTorch.
+
+    Args:
+        folder: the model.
+        precision: ``bfloat16``; anything else is float32.
+
+    Raises:
+        AssetError: the weights cannot be loaded.
+    """
+
+    def __init__(self, folder: ModelFolder, precision: str) -> None:
+        import torch
+
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self._model = load_sentence_transformer(folder, self._device, dtype)
+        self.dimension = self._forward(np.array([[folder.blank_token]]), np.array([[1]])).shape[1]
+
+    def run(self, batches: Iterable[Batch], out: NDArray[np.float32]) -> None:
+        """Write the vector of each sequence to its row of ``out``."""
+        for batch in batches:
+            out[batch.rows] = self._forward(batch.input_ids, batch.attention_mask)
+
+    def _forward(
+        self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        import torch
+
+        arrays = {"input_ids": input_ids, "attention_mask": attention_mask}
+        with torch.inference_mode():
+            features = {name: torch.from_numpy(array).to(self._device) for name, array in arrays.items()}
+            vectors: NDArray[np.float32] = self._model(features)["sentence_embedding"].float().cpu().numpy()
+        return vectors
+
+
+def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any) -> Any:
+    """The folder as a ``SentenceTransformer`` in evaluation mode.
+
+    Only safetensors are read, nothing is downloaded, and no code of the folder runs.
+
+    Raises:
+        AssetError: the weights cannot be loaded.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        with quiet():
+            model = SentenceTransformer(
+                str(folder.path),
+                device=device,
+                trust_remote_code=False,
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True, "dtype": dtype},
+            )
+    except Exception as error:  # the formats below raise errors of their own, none of them documented
+        raise AssetError(f"{folder.path}: the model cannot be loaded: {error}") from error
+    if folder.pooling:
+        # Which pooling is the default changed between releases of sentence-transformers.
+        model[1] = type(model[1])(model[0].auto_model.config.hidden_size, pooling_mode=folder.pooling)
+    return model.eval()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the bars and warnings of the model libraries, whose own progress llmrec shows."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
