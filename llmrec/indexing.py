@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 from llmrec.documents import ItemDocuments
@@ -24,7 +24,7 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.ranker import Ranker, interactions_of
-from llmrec.readers import read_interactions, read_items, read_users
+from llmrec.readers import read_interactions, read_items, read_users, source_digest
 from llmrec.schema import Columns, Flag, Item
 from llmrec.store.journal import Journal
 from llmrec.store.rows import rows_of
@@ -116,9 +116,9 @@ class IndexRun:
             changed, deleted = self._compare(present)
             if changed:
                 self._encode(changed, journal)
-            new_events = self._read_log()
-            if changed or deleted or new_events or present is None:
-                self._publish(present, journal, changed, deleted)
+            logs = self._read_logs(present)
+            if changed or deleted or logs or present is None:
+                self._publish(present, journal, changed, deleted, logs)
             journal.clear()
             self._write_errors()
         return self.report
@@ -176,22 +176,34 @@ class IndexRun:
         self.report.cut = {name: (count, lost[name]) for name, count in cut.most_common()}
         self.report.skipped = sorted(to_documents.skipped) if encoder is not None else []
 
-    def _read_log(self) -> int:
-        """Stage the logs; how many events are new or changed."""
-        events = self.workspace.events
+    def _read_logs(self, present: Present | None) -> dict[str, int]:
+        """Stage the logs that were not read before; their digests and numbers of events."""
+        events, known = self.workspace.events, present.snapshot.logs if present else {}
         flag = self.report.flags.append
         for path in self.sources.users:
             self.report.users += events.put_users(read_users(path, on_flag=flag))
-        logs = (
-            read_interactions(path, mapping=self.sources.event_columns, on_flag=flag)
-            for path in self.sources.interactions
-        )
-        self.report.events = events.stage(chain.from_iterable(logs), self.progress)
-        self.report.new_events = events.staged_changes()
-        return self.report.new_events
+        new: dict[str, int] = {}
+        events.unstage()
+        for path in self.sources.interactions:
+            digest = self._log_digest(path)
+            if digest not in known:
+                log = read_interactions(path, mapping=self.sources.event_columns, on_flag=flag)
+                new[digest] = events.stage(log, self.progress)
+            self.report.events += new.get(digest, known.get(digest, 0))
+        self.report.new_events = events.staged_changes() if new else 0
+        return new
+
+    def _log_digest(self, path: Path) -> str:
+        columns = json.dumps(sorted(self.sources.event_columns.items()))
+        return hashlib.sha256((source_digest(path) + columns).encode()).hexdigest()
 
     def _publish(
-        self, present: Present | None, journal: Journal, changed: Mapping[str, str], deleted: set[str]
+        self,
+        present: Present | None,
+        journal: Journal,
+        changed: Mapping[str, str],
+        deleted: set[str],
+        logs: dict[str, int],
     ) -> None:
         """Write the items, train the channels, and make both visible with the staged events."""
         workspace, settings = self.workspace, self.workspace.settings
@@ -221,6 +233,7 @@ class IndexRun:
             prompt=self.prompt.identity,
             channels=channels.name,
             files=workspace.checksums(table, channels, present.snapshot.files if present else {}),
+            logs=(present.snapshot.logs if present else {}) | logs,
         )
         workspace.events.commit(snapshot.model_dump())
         workspace.collect()

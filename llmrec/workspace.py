@@ -29,7 +29,8 @@ _READ = 1 << 20
 class Snapshot(BaseModel):
     """One state of a workspace: a version of the items and the channels trained on it.
 
-    ``files`` maps each file of them, by its path in the workspace, to its SHA-256.
+    ``files`` maps each file of them, by its path in the workspace, to its SHA-256. ``logs`` maps each log
+    that was read, by a digest of its content and column names, to its number of events.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,6 +45,7 @@ class Snapshot(BaseModel):
     prompt: str
     channels: str
     files: dict[str, str]
+    logs: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,11 +171,15 @@ class EventStore:
                 written += len(batch)
         return written
 
+    def unstage(self) -> None:
+        """Forget staged events, such as those that an unfinished run left."""
+        with self._writing() as connection:
+            connection.execute(sa.delete(_staged))
+
     def stage(self, interactions: Iterable[Interaction], progress: Progress = NoProgress()) -> int:
-        """Read a log into the staging table, replacing what an unfinished run left there; the number read."""
+        """Add events to the staging table; the number read."""
         read = 0
         with self._writing() as connection, progress.task("Reading the log", unit="events") as task:
-            connection.execute(sa.delete(_staged))
             for batch in _batches(interactions):
                 self._upsert(connection, _staged, [_event_row(event) for event in batch])
                 read += len(batch)
