@@ -1,0 +1,158 @@
+"""From what is known of a recommendation to the numbered facts that an explanation may cite."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from llmrec.schema import Columns, Evidence, Item
+
+TITLE_LENGTH = 80
+TEXT_LENGTH = 120
+CATEGORY_LENGTH = 30
+HISTORY = 3
+CATEGORIES = 5
+"""At most so many items of the history and categories: more make the prompt slow and the answer a list."""
+
+URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S*", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]{0,40}>")
+# Brackets are citations and double quotes are titles in an explanation; `<`, `>` and bars make the control
+# tokens of chat templates, in some models full-width.
+_RESERVED = str.maketrans('[]{}"“”„«»<>|＜＞｜`', "()()''''''      '")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)\s+")
+# A sentence that talks to the model states nothing about the item.
+_INSTRUCTION = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|message|above)"
+    r"|\b(?:system|developer) (?:prompt|message)\b"
+    r"|\byou (?:are|must|should|will) (?:now|always|only|not|say|answer|reply|respond|rank|recommend)\b"
+    r"|^(?:say|answer|reply|respond|rank|recommend|print|output|reveal|repeat)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is known of one recommendation.
+
+    Args:
+        item: the recommended item.
+        history: the user's items that moved the score with their influence (above 0 helps), strongest first.
+        contributions: each channel's share of the score.
+        query: what the user asked for, if anything.
+    """
+
+    item: Item
+    history: tuple[tuple[Item, float], ...]
+    contributions: Mapping[str, float]
+    query: str = ""
+
+
+def gather(case: Case, *, limit: int = 6) -> tuple[Evidence, ...]:
+    """Number the facts of a case: query, history, then what is known of the item.
+
+    Deterministic, bounded in length, never empty. Texts are one line without URLs, double quotes, square
+    brackets and control tokens of chat templates; sentences that address the model are left out.
+
+    Args:
+        limit: the most facts, at least 1.
+    """
+    liked = [item for item, influence in case.history if influence > 0][:HISTORY]
+    facts = [
+        *_query(case.query),
+        *(_history(item, case.item) for item in liked[: max(1, limit // 2)]),
+        *_popularity(case),
+        *_fields(case.item, liked, case.query),
+    ] or [_fact(case.item, "field", display_title(case.item), Columns.TITLE)]
+    return tuple(replace(fact, number=number) for number, fact in enumerate(facts[:limit], start=1))
+
+
+def display_title(item: Item) -> str:
+    """The title as explanations write it: one clean line of at most 80 characters; the id if it has none."""
+    return _cut(clean(item.title), TITLE_LENGTH) or _cut(clean(item.item_id), TITLE_LENGTH) or "untitled"
+
+
+def clean(text: str) -> str:
+    """One line of text without anything that a prompt or an explanation reads as its own syntax."""
+    text = "".join(
+        " " if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char
+        for char in unicodedata.normalize("NFC", text)
+        if unicodedata.category(char) not in ("Cf", "Cs", "Co", "Cn")
+    )
+    text = URL.sub(" ", _TAG.sub(" ", text).translate(_RESERVED))
+    return " ".join(text.split())
+
+
+def _history(item: Item, recommended: Item) -> Evidence:
+    theirs = _categories(item)
+    shared = ", ".join(category for category in _categories(recommended) if category in theirs)
+    title = display_title(item)
+    return _fact(item, "history", f'You liked "{title}"' + (f" ({shared})" if shared else ""), "history")
+
+
+def _query(query: str) -> Iterator[Evidence]:
+    if text := _sentence(query):
+        yield Evidence(0, "query", text, "query")
+
+
+def _popularity(case: Case) -> Iterator[Evidence]:
+    share = case.contributions.get("popularity", 0.0)
+    if share > 0 and share >= max(case.contributions.values()):
+        yield _fact(case.item, "community", "It is popular with other users", "popularity")
+
+
+def _fields(item: Item, liked: Iterable[Item], query: str) -> Iterator[Evidence]:
+    if categories := _categories(item):
+        yield _fact(item, "field", ", ".join(categories), Columns.CATEGORIES)
+    if sentence := _sentence(item.text, query):
+        yield _fact(item, "field", sentence, Columns.TEXT)
+    yield from _shared_attributes(item, liked)
+
+
+def _fact(item: Item, kind: Literal["history", "field", "community"], text: str, source: str) -> Evidence:
+    """Evidence about an item, before it has its number."""
+    return Evidence(0, kind, text, source, item.item_id, display_title(item))
+
+
+def _shared_attributes(item: Item, liked: Iterable[Item]) -> Iterator[Evidence]:
+    """Attributes in words (a director, a brand) that the item shares with one of the history."""
+    others = list(liked)
+    for name in sorted(item.attributes):
+        theirs = {value for other in others for value in _words_of(other.attributes.get(name))}
+        shared = [value for value in _words_of(item.attributes[name]) if value in theirs]
+        if shared:
+            yield _fact(item, "field", _cut(f"{clean(name)}: {', '.join(shared)}", TEXT_LENGTH), name)
+
+
+def _words_of(value: object) -> list[str]:
+    values = value if isinstance(value, list) else [value]
+    return [text for entry in values if isinstance(entry, str) and (text := clean(entry))]
+
+
+def _categories(item: Item) -> list[str]:
+    names = dict.fromkeys(_cut(clean(name), CATEGORY_LENGTH) for name in item.categories)
+    return [name for name in names if name][:CATEGORIES]
+
+
+def _sentence(text: str, query: str = "") -> str:
+    """The sentence that shares most words with the query, else the first that states something."""
+    sentences = [
+        sentence
+        for sentence in _SENTENCE_END.split(clean(text[:10_000]))
+        if sentence and not _INSTRUCTION.search(sentence)
+    ]
+    wanted = set(query.casefold().split())
+    best = max(sentences, key=lambda s: len(wanted & set(s.casefold().split())), default="")
+    return _cut(best.rstrip(". "), TEXT_LENGTH)
+
+
+def _cut(text: str, length: int) -> str:
+    """At most ``length`` characters, cut after a clause or else between words."""
+    if len(text) <= length:
+        return text
+    head = text[: length - 1]
+    clause = max(head.rfind(mark) for mark in (", ", "; ", ": ", " - "))
+    end = clause if clause > length // 2 else head.rfind(" ")
+    return head[: end if end > 0 else length - 1].rstrip(" ,;:-") + "…"

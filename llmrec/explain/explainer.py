@@ -1,0 +1,138 @@
+"""Evidence → prompt → generator → verifier, with a template where any of them falls short."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import MutableMapping, Sequence
+from typing import Literal, Protocol
+
+from llmrec.config import ExplainSettings
+from llmrec.errors import PromptError
+from llmrec.explain import grammar, template
+from llmrec.explain.evidence import Case, display_title, gather
+from llmrec.explain.generator import GenerationError, Generator
+from llmrec.explain.verifier import Verdict, Verifier
+from llmrec.schema import Evidence, Explanation, Item
+
+USER_PART = "\n--- user ---\n"
+"""The line of the prompt between the system message and the user's."""
+
+_log = logging.getLogger(__name__)
+
+
+class Prompt(Protocol):
+    """A template with a name and a version, such as :func:`llmrec.prompts.load_prompt` returns."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def version(self) -> int:
+        """Raised by whoever changes the text."""
+
+    def render(self, *, title: str, evidence: Sequence[Evidence]) -> str:
+        """The text for a title and its evidence."""
+
+
+class Explainer:
+    """Explains recommendations; safe to call from many threads if the generator and the cache are.
+
+    Args:
+        generator: None writes every explanation by template.
+        verifier: of the catalog that the items are of.
+        prompt: renders ``title`` and ``evidence`` into a system and a user message.
+        settings: the length of an answer and the seconds to wait for it.
+        cache: the generator's answers as JSON, by a key of everything that shaped them. An answer is verified
+            whenever it is used, also from the cache. None keeps nothing.
+    """
+
+    def __init__(
+        self,
+        generator: Generator | None,
+        verifier: Verifier,
+        prompt: Prompt,
+        settings: ExplainSettings,
+        cache: MutableMapping[str, str] | None = None,
+    ) -> None:
+        self.generator = generator
+        self.verifier = verifier
+        self.prompt = prompt
+        self.settings = settings
+        self.cache = cache
+
+    def explain(self, case: Case) -> Explanation:
+        """Why ``case.item`` was recommended, in a few sentences that cite their evidence.
+
+        A failed, late or refused answer of the generator is replaced by the template; the reasons are logged
+        at level INFO.
+
+        Raises:
+            PromptError: the prompt cannot be rendered, or lacks the line ``--- user ---``.
+        """
+        item, evidence = case.item, gather(case)
+        if self.generator is not None:
+            try:
+                text = self._answer(self.generator, item, evidence)
+            except GenerationError as error:
+                _log.info("%s: template used: %s", item.item_id, error.message)
+            else:
+                verdict = self.verifier.check(text, item, evidence)
+                if verdict.ok:
+                    return _explanation(text, "model", verdict, evidence)
+                _log.info(
+                    "%s: template used: %s; refused: %s", item.item_id, "; ".join(verdict.reasons), text
+                )
+        text = template.write(item, evidence)
+        return _explanation(text, "template", self.verifier.check(text, item, evidence), evidence)
+
+    def _answer(self, generator: Generator, item: Item, evidence: Sequence[Evidence]) -> str:
+        rendered = self.prompt.render(title=display_title(item), evidence=evidence)
+        system, line, user = rendered.partition(USER_PART)
+        if not line:
+            raise PromptError(f"prompt {self.prompt.name!r} has no line {USER_PART.strip()!r}")
+        key = _digest(
+            rendered,
+            [fact.to_json() for fact in evidence],
+            item.item_id,
+            self.prompt.name,
+            self.prompt.version,
+            generator.fingerprint,
+            self.settings.max_tokens,
+        )
+        if self.cache is not None and (known := _cached(self.cache.get(key))) is not None:
+            return known
+        answer = generator.generate(
+            system,
+            user,
+            max_tokens=self.settings.max_tokens,
+            timeout=self.settings.timeout,
+            grammar=grammar.build(item, evidence),
+        )
+        text = " ".join(answer.split())
+        if self.cache is not None:
+            self.cache[key] = json.dumps({"text": text})
+        return text
+
+
+def _explanation(
+    text: str, source: Literal["model", "template"], verdict: Verdict, evidence: Sequence[Evidence]
+) -> Explanation:
+    citations = tuple(fact for fact in evidence if fact.number in verdict.cited)
+    return Explanation(text, source, verdict.ok, citations)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _cached(value: str | None) -> str | None:
+    """The text of a cache entry; None if there is none, or it is not one of ours."""
+    try:
+        entry = json.loads(value) if value is not None else None
+    except ValueError:
+        return None
+    text = entry.get("text") if isinstance(entry, dict) else None
+    return text if isinstance(text, str) else None

@@ -1,0 +1,72 @@
+"""What writes an explanation: a plug-in, or a GGUF model through llama.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Protocol
+
+from llmrec.errors import ConfigError, LlmrecError
+from llmrec.progress import Progress
+
+PLUGINS = "llmrec.explainers"
+"""Entry point group of generators; an entry point is a callable without arguments that returns one."""
+
+
+class GenerationError(LlmrecError):
+    """A generator that failed or took too long."""
+
+
+class Generator(Protocol):
+    """A language model that answers one message. ``fingerprint`` changes when its answers may."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the model and its revision."""
+
+    def generate(
+        self, system: str, user: str, *, max_tokens: int, timeout: float, grammar: str | None = None
+    ) -> str:
+        """Answer ``user``.
+
+        Args:
+            system: the instructions, the same from call to call.
+            max_tokens: the longest answer.
+            timeout: seconds, waiting for other callers included.
+            grammar: GBNF that the answer should follow; a generator without grammars may ignore it.
+
+        Raises:
+            GenerationError: it failed, or ``timeout`` passed.
+        """
+
+
+def load_generator(spec: str, progress: Progress) -> Generator:
+    """The generator that ``models.explainer`` of the settings names.
+
+    Args:
+        spec: an asset's name or URI (a GGUF file), or ``plugin:NAME``.
+        progress: where a download shows itself.
+
+    Raises:
+        AssetError: the model cannot be found or downloaded.
+        UnsafeFileError: the file is not what it should be.
+        ConfigError: there is no such plug-in, or llama.cpp cannot load the model.
+    """
+    if spec.startswith("plugin:"):
+        return _plugin(spec.removeprefix("plugin:"))
+    from llmrec.assets import fingerprint, resolve
+    from llmrec.assets.safety import check_file
+    from llmrec.explain.llama import LlamaCpp
+
+    path = resolve(spec, progress)
+    check_file(path)
+    return LlamaCpp(path, fingerprint(spec))
+
+
+def _plugin(name: str) -> Generator:
+    found = {point.name: point for point in entry_points(group=PLUGINS)}
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none is installed"
+        raise ConfigError(f"no explainer plug-in named {name!r}", f"Explainer plug-ins: {known}.")
+    factory: Callable[[], Generator] = found[name].load()
+    return factory()

@@ -1,0 +1,73 @@
+"""What an explanation may draw on: titles of all its evidence, words and phrases of what a claim cites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from llmrec.explain.evidence import display_title
+from llmrec.explain.words import ASKED, GENERAL, TASTE, WORD, contains, stem, words
+from llmrec.schema import Evidence, Item
+
+
+class Sources:
+    """The recommended item, the evidence by number, and the numbers that the explanation cites."""
+
+    def __init__(self, item: Item, evidence: Sequence[Evidence], cited: frozenset[int]) -> None:
+        self.facts = {fact.number: fact for fact in evidence}
+        self.cited = cited
+        self.titles: dict[tuple[str, ...], frozenset[int]] = {title_words(display_title(item)): frozenset()}
+        """The numbers that a title may be cited with, by the title's words."""
+        for fact in evidence:
+            if fact.title is not None:
+                title = title_words(fact.title)
+                self.titles[title] = self.titles.get(title, frozenset()) | {fact.number}
+        self.liked = frozenset(
+            title_words(fact.title) for fact in evidence if fact.kind == "history" and fact.title is not None
+        )
+        """The titles of the user's own items."""
+
+    def support(self, numbers: Iterable[int]) -> Support:
+        """What the evidence of these numbers lends to a claim; numbers that do not exist lend nothing."""
+        return Support([self.facts[number] for number in sorted(numbers) if number in self.facts])
+
+
+class Support:
+    """The words and phrases that some evidence lends to a claim."""
+
+    def __init__(self, facts: Sequence[Evidence]) -> None:
+        # The title of an item of the history lends no words: it is named whole or not at all.
+        texts = [
+            fact.text.replace(f'"{fact.title}"', " ") if fact.kind == "history" else fact.text
+            for fact in facts
+        ]
+        kinds = {fact.kind for fact in facts}
+        self.texts = frozenset(texts)
+        self.phrases = [words(text) for text in texts]
+        self.as_written = frozenset(word for text in texts for word in WORD.findall(text))
+        self._stems = frozenset(stem(word) for phrase in self.phrases for word in phrase)
+        self.general = (
+            GENERAL
+            | (TASTE if "history" in kinds else frozenset())
+            | (ASKED if "query" in kinds else frozenset())
+        )
+
+    def states(self, phrase: tuple[str, ...]) -> bool:
+        """Whether these words stand in one of the texts in this order, with nothing between them."""
+        return any(contains(phrase, text) for text in self.phrases)
+
+    def grounds(self, word: str) -> bool:
+        """Whether a folded word may be used: a general word, or a form of one in the texts."""
+        return word in self.general or stem(word) in self._stems
+
+    def core(self, phrase: tuple[str, ...]) -> tuple[str, ...]:
+        """A phrase without the general words around it: "the matrix" names what "matrix" does."""
+        while phrase and phrase[0] in self.general:
+            phrase = phrase[1:]
+        while phrase and phrase[-1] in self.general:
+            phrase = phrase[:-1]
+        return phrase
+
+
+def title_words(title: str) -> tuple[str, ...]:
+    """A title's folded words, or the title itself if it has none ("!!!")."""
+    return words(title) or (title,)
