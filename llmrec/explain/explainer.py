@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from typing import Literal, Protocol
 
 from llmrec.config import ExplainSettings
-from llmrec.errors import PromptError
+from llmrec.errors import AssetError, PromptError
 from llmrec.explain import grammar, template
 from llmrec.explain.evidence import Case, display_title, gather
-from llmrec.explain.generator import GenerationError, Generator
+from llmrec.explain.generator import GenerationError, Generator, load_generator
 from llmrec.explain.verifier import Verdict, Verifier
+from llmrec.progress import NoProgress, Progress
 from llmrec.schema import Evidence, Explanation, Item
 
 USER_PART = "\n--- user ---\n"
@@ -115,6 +116,38 @@ class Explainer:
         if self.cache is not None:
             self.cache[key] = json.dumps({"text": text})
         return text
+
+
+def load_explainer(
+    spec: str,
+    prompt: Prompt,
+    settings: ExplainSettings,
+    titles: Iterable[str],
+    cache: MutableMapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Explainer:
+    """The explainer of a workspace.
+
+    A model that cannot be had is no reason to explain nothing: a warning is logged, and the template writes.
+
+    Args:
+        spec: an asset's name or URI (a GGUF file), or ``plugin:NAME``.
+        prompt: see :class:`Explainer`.
+        settings: see :class:`Explainer`.
+        titles: every title of the catalog, so that the verifier knows one when it reads it.
+        cache: see :class:`Explainer`.
+        progress: where a download shows itself.
+
+    Raises:
+        UnsafeFileError: the model's file is not what it should be.
+        ConfigError: there is no such plug-in, or llama.cpp cannot load the model.
+    """
+    generator: Generator | None = None
+    try:
+        generator = load_generator(spec, progress or NoProgress())
+    except AssetError as error:
+        _log.warning("explanations come from the template: %s", error)
+    return Explainer(generator, Verifier(titles), prompt, settings, cache)
 
 
 def _explanation(
