@@ -18,7 +18,7 @@ from llmrec.schema import AttributeValue, Columns, Document, Item, TextPiece, Us
 _SHORT = 80
 """Characters up to which an attribute counts as short and goes before the item's text."""
 
-_ID_NAME = re.compile(r"(^|_)(id|uuid|url|uri|href|path)s?$", re.IGNORECASE)
+_ID_NAME = re.compile(r"(^|_)(id|uuid|url|uri|href|path|source)s?$", re.IGNORECASE)
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://\S+$", re.IGNORECASE)
 
 
@@ -92,9 +92,7 @@ class ItemDocuments:
     def _says_nothing(self, name: str, value: AttributeValue) -> bool:
         if name in self.settings.include:
             return False
-        if name in self.settings.exclude:
-            return True
-        return bool(_ID_NAME.search(name)) or (isinstance(value, str) and bool(_URL.match(value)))
+        return name in self.settings.exclude or is_identifier(name, value)
 
 
 class UserDocuments:
@@ -120,6 +118,11 @@ def item_line(item: Item) -> str:
     """An item in one line, as it stands in a user's document."""
     title = item.title or item.item_id
     return f"{title} ({', '.join(item.categories)})" if item.categories else title
+
+
+def is_identifier(name: str, value: AttributeValue) -> bool:
+    """Whether an attribute identifies or locates rather than describes: ids, links, sources."""
+    return bool(_ID_NAME.search(name)) or (isinstance(value, str) and bool(_URL.match(value)))
 
 
 def attribute_text(value: AttributeValue) -> str:

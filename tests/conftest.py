@@ -1,10 +1,13 @@
-"""Every test gets its own empty cache and may not reach a model hub."""
+"""Every test gets its own empty cache, finds the test plug-ins, and may not reach a model hub."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+PLUGINS = Path(__file__).parent / "plugins"
 
 
 @pytest.fixture(autouse=True)
@@ -13,4 +16,8 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("LLMREC_HOME", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("LLMREC_WORKSPACE", raising=False)
+    path = os.pathsep.join(filter(None, [str(PLUGINS), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.syspath_prepend(str(PLUGINS))
     return home
