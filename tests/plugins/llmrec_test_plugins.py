@@ -59,10 +59,10 @@ class WideWordEncoder(WordEncoder):
 
 
 class SlowWordEncoder(WordEncoder):
-    """Takes a while for each call, so that a test can interrupt it."""
+    """Takes ``LLMREC_TEST_SECONDS`` (0.3) for each call, so that a test can interrupt it."""
 
     def encode(self, texts: Sequence[str], *, kind: str = "item") -> NDArray[np.float32]:
-        time.sleep(0.3)
+        time.sleep(float(os.environ.get("LLMREC_TEST_SECONDS", "0.3")))
         return super().encode(texts, kind=kind)
 
 
