@@ -99,7 +99,8 @@ class Recommender:
         """
         if not 1 <= k <= MAX_K:
             raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
-        catalog, ranker = self._present.catalog, self._present.ranker
+        loaded = self._refresh()
+        catalog, ranker = loaded.catalog, loaded.ranker
         liked = self._rows_named([*likes], "likes")
         excluded = self._rows_named([*exclude], "exclude")
         history = self._history_rows(user_id, known=bool(query or likes))
@@ -117,10 +118,16 @@ class Recommender:
         """
         if not 1 <= k <= MAX_K:
             raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
-        catalog, ranker = self._present.catalog, self._present.ranker
+        loaded = self._refresh()
+        catalog, ranker = loaded.catalog, loaded.ranker
         row = self._rows_named([item_id], "item")
         nearest = ranker.nearest(catalog.vectors(row)[0], k, hidden=row)
         return self._recommendations(nearest, Taste(), "", explain=False)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The items of the present snapshot, with their vectors."""
+        return self._refresh().catalog
 
     def item(self, item_id: str) -> Item:
         """An item of the catalog.
@@ -128,12 +135,12 @@ class Recommender:
         Raises:
             UnknownItemError: there is none of that id.
         """
-        return self._present.catalog.items(self._rows_named([item_id], "item"))[0]
+        return self.catalog.items(self._rows_named([item_id], "item"))[0]
 
     def history(self, user_id: str) -> list[tuple[Interaction, Item | None]]:
         """A user's events, newest first, each with its item where the catalog has it."""
         events = self.workspace.events.history(user_id)
-        catalog = self._present.catalog
+        catalog = self.catalog
         known = {event.item_id for event in events if event.item_id in catalog.row_of}
         items = dict(zip(known, catalog.items(catalog.rows(list(known))), strict=True))
         return [(event, items.get(event.item_id)) for event in events]
@@ -156,13 +163,18 @@ class Recommender:
             settings.models.explainer,
             load_prompt(settings.explain.prompt, self.workspace.root / "prompts"),
             settings.explain,
-            self._present.catalog.titles(),
+            self._loaded.catalog.titles(),
             self.workspace.events.explanations(),
             self.progress,
         )
 
-    @property
-    def _present(self) -> _Loaded:
+    @cached_property
+    def _user_documents(self) -> UserDocuments:
+        settings = self.workspace.settings.documents
+        prompt = load_prompt(settings.user_prompt, self.workspace.root / "prompts")
+        return UserDocuments(prompt, settings, self.encoder)
+
+    def _refresh(self) -> _Loaded:
         """The present snapshot; loaded again when an index run has published another."""
         if self.workspace.snapshot() != self._loaded.snapshot:
             self._loaded = self._load()
@@ -194,20 +206,18 @@ class Recommender:
                 f"user {user_id!r} is neither in the log nor in the user table",
                 "For someone new, say what they like: --likes IDS, or --query TEXT.",
             )
-        return self._present.catalog.rows(list(dict.fromkeys(event.item_id for event in events)))
+        return self._loaded.catalog.rows(list(dict.fromkeys(event.item_id for event in events)))
 
     def _vector(self, user_id: str | None, query: str, history: Rows) -> Scores | None:
         """The unit vector of a query, or else of the user's text; None where neither says anything."""
         if query:
             return self._encoded(query, "query")
-        catalog, settings = self._present.catalog, self.workspace.settings.documents
+        catalog, settings = self._loaded.catalog, self.workspace.settings.documents
         user = (self.workspace.events.user(user_id) if user_id is not None else None) or User(user_id or "")
         if not len(history) and not user.profile:
             return None
-        prompt = load_prompt(settings.user_prompt, self.workspace.root / "prompts")
-        documents = UserDocuments(prompt, settings, self.encoder)
         items = catalog.items(history[: settings.history])
-        return self._encoded(documents([(user, items)])[0].text, "user")
+        return self._encoded(self._user_documents([(user, items)])[0].text, "user")
 
     def _encoded(self, text: str, kind: str) -> Scores:
         key = (kind, text)
@@ -219,7 +229,7 @@ class Recommender:
         return self._vectors[key]
 
     def _rows_named(self, ids: Sequence[str], what: str) -> Rows:
-        catalog = self._present.catalog
+        catalog = self._loaded.catalog
         for item in ids:
             if item not in catalog.row_of:
                 near = difflib.get_close_matches(item, catalog.ids, n=3) if len(catalog) <= 50_000 else []
@@ -230,7 +240,7 @@ class Recommender:
     def _recommendations(
         self, ranked: Sequence[Ranked], taste: Taste, query: str, explain: bool
     ) -> list[Recommendation]:
-        catalog = self._present.catalog
+        catalog = self._loaded.catalog
         items = catalog.items(np.array([entry.row for entry in ranked], np.intp))
         found = []
         for entry, item in zip(ranked, items, strict=True):
@@ -242,8 +252,8 @@ class Recommender:
 
     def _case(self, entry: Ranked, item: Item, taste: Taste, query: str) -> Case:
         """What moved the score: the history items with the largest positive influence, strongest first."""
-        influence = self._present.ranker.influence(taste, entry.row)
+        influence = self._loaded.ranker.influence(taste, entry.row)
         order = [at for at in np.argsort(-influence, kind="stable")[:_CITED_HISTORY] if influence[at] > 0]
-        cited = self._present.catalog.items(taste.history[order]) if order else []
+        cited = self._loaded.catalog.items(taste.history[order]) if order else []
         history = tuple((past, float(influence[at])) for past, at in zip(cited, order, strict=True))
         return Case(item, history, entry.contributions, query)
