@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,14 +102,18 @@ class Recommender:
             raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
         loaded = self._refresh()
         catalog, ranker = loaded.catalog, loaded.ranker
-        liked = self._rows_named([*likes], "likes")
+        named = self._rows_named([*likes], "likes")
         excluded = self._rows_named([*exclude], "exclude")
-        history = self._history_rows(user_id, known=bool(query or likes))
-        rows = np.array(list(dict.fromkeys([*liked, *history])), np.intp)
+        events = self._events(user_id, known=bool(query or likes))
+        history = catalog.rows([event.item_id for event in events])
+        rows = np.array(list(dict.fromkeys([*named, *history])), np.intp)
         taste = Taste(rows, self._vector(user_id, query, rows))
         allowed = None if where is None else catalog.rows(catalog.table.matching(where))
         ranked = ranker.rank(taste, k, np.concatenate([rows, excluded]), allowed)
-        return self._recommendations(ranked, taste, query, explain)
+        if not explain:
+            return self._recommendations(ranked)
+        liked = {*named, *catalog.rows(_liked(events))}
+        return self._recommendations(ranked, lambda entry, item: self._case(entry, item, taste, liked, query))
 
     def similar(self, item_id: str, *, k: int = 10) -> list[Recommendation]:
         """The items whose text is nearest to an item's; scores are cosines, -1 to 1.
@@ -122,7 +127,7 @@ class Recommender:
         catalog, ranker = loaded.catalog, loaded.ranker
         row = self._rows_named([item_id], "item")
         nearest = ranker.nearest(catalog.vectors(row)[0], k, hidden=row)
-        return self._recommendations(nearest, Taste(), "", explain=False)
+        return self._recommendations(nearest)
 
     @property
     def catalog(self) -> Catalog:
@@ -192,21 +197,21 @@ class Recommender:
         catalog = Catalog(present.table, settings.rank.exact_items)
         return _Loaded(present.snapshot, catalog, Ranker.load(present.channels, catalog, settings.rank))
 
-    def _history_rows(self, user_id: str | None, known: bool) -> Rows:
-        """Rows of a user's items, newest first; ``known`` says that something else is known of who asks."""
+    def _events(self, user_id: str | None, known: bool) -> list[Interaction]:
+        """A user's events, newest first; ``known`` says that something else is known of who asks."""
         if user_id is None:
             if not known:
                 raise RequestError(
                     "nobody to recommend for", "Name a user, or say --query TEXT or --likes IDS."
                 )
-            return np.empty(0, np.intp)
+            return []
         events = self.workspace.events.history(user_id)
         if not events and not known and self.workspace.events.user(user_id) is None:
             raise UnknownUserError(
                 f"user {user_id!r} is neither in the log nor in the user table",
                 "For someone new, say what they like: --likes IDS, or --query TEXT.",
             )
-        return self._loaded.catalog.rows(list(dict.fromkeys(event.item_id for event in events)))
+        return events
 
     def _vector(self, user_id: str | None, query: str, history: Rows) -> Scores | None:
         """The unit vector of a query, or else of the user's text; None where neither says anything."""
@@ -238,22 +243,37 @@ class Recommender:
         return catalog.rows(ids)
 
     def _recommendations(
-        self, ranked: Sequence[Ranked], taste: Taste, query: str, explain: bool
+        self, ranked: Sequence[Ranked], case_of: Callable[[Ranked, Item], Case] | None = None
     ) -> list[Recommendation]:
-        catalog = self._loaded.catalog
-        items = catalog.items(np.array([entry.row for entry in ranked], np.intp))
-        found = []
-        for entry, item in zip(ranked, items, strict=True):
-            explanation = self.explainer.explain(self._case(entry, item, taste, query)) if explain else None
-            found.append(
-                Recommendation(item.item_id, item.title, entry.score, entry.contributions, explanation)
+        """Ranked rows with their items, explained where ``case_of`` gives the cases."""
+        items = self._loaded.catalog.items(np.array([entry.row for entry in ranked], np.intp))
+        return [
+            Recommendation(
+                item.item_id,
+                item.title,
+                entry.score,
+                entry.contributions,
+                None if case_of is None else self.explainer.explain(case_of(entry, item)),
             )
-        return found
+            for entry, item in zip(ranked, items, strict=True)
+        ]
 
-    def _case(self, entry: Ranked, item: Item, taste: Taste, query: str) -> Case:
-        """What moved the score: the history items with the largest positive influence, strongest first."""
+    def _case(self, entry: Ranked, item: Item, taste: Taste, liked: Collection[int], query: str) -> Case:
+        """What moved the score: the liked items with the largest positive influence, strongest first."""
         influence = self._loaded.ranker.influence(taste, entry.row)
-        order = [at for at in np.argsort(-influence, kind="stable")[:_CITED_HISTORY] if influence[at] > 0]
+        order = [
+            at
+            for at in np.argsort(-influence, kind="stable")
+            if influence[at] > 0 and taste.history[at] in liked
+        ][:_CITED_HISTORY]
         cited = self._loaded.catalog.items(taste.history[order]) if order else []
         history = tuple((past, float(influence[at])) for past, at in zip(cited, order, strict=True))
         return Case(item, history, entry.contributions, query)
+
+
+def _liked(events: Sequence[Interaction]) -> list[str]:
+    """Items that a user gave at least their own mean weight: the ones that may be called liked."""
+    if not events:
+        return []
+    mean = math.fsum(event.weight for event in events) / len(events)
+    return [event.item_id for event in events if event.weight >= mean or math.isclose(event.weight, mean)]

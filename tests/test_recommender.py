@@ -129,6 +129,16 @@ def test_a_lying_model_is_replaced_by_the_template(recommender: Recommender) -> 
     }
 
 
+def test_only_what_a_user_rated_well_is_said_to_be_liked(shop: tuple[Workspace, Sources]) -> None:
+    with Recommender.open(shop[0].root) as recommender:
+        recommender.add([Interaction("u0", "coffee-0", 1_600_000_000.0, weight=1.0)])
+        (entry,) = recommender.recommend("u0", k=1, explain=True)
+    assert entry.explanation is not None
+    cited = {fact.item_id for fact in entry.explanation.citations if fact.kind == "history"}
+    assert cited
+    assert "coffee-0" not in cited
+
+
 def test_a_catalog_larger_than_memory_allows_is_ranked_from_candidates(tmp_path: Path) -> None:
     workspace, _, _ = index_shop(tmp_path)
     with Recommender(workspace) as whole:
