@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,4 +14,12 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("LLMREC_HOME", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return home
+
+
+@pytest.fixture
+def model_home(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ``LLMREC_HOME`` that outlives the run (``LLMREC_TEST_HOME``), so that models are pulled once."""
+    home = Path(os.environ.get("LLMREC_TEST_HOME", "~/.cache/llmrec-tests")).expanduser()
+    monkeypatch.setenv("LLMREC_HOME", str(home))
     return home

@@ -65,7 +65,7 @@ def converted_model(folder: ModelFolder, cache: Path, progress: Progress) -> Pat
     """
 
     def build(target: Path) -> None:
-        with progress.task(f"Converting {folder.path.name} for this CPU"):
+        with progress.task(f"Converting {folder.name} for this CPU"):
             _convert(folder, target / "model.xml")
 
     return cached_folder(cache, _RECIPE, build) / "model.xml"

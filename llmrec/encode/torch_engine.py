@@ -71,7 +71,7 @@ def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any) -> A
                 model_kwargs={"use_safetensors": True, "dtype": dtype},
             )
     except Exception as error:  # the formats below raise errors of their own, none of them documented
-        raise AssetError(f"{folder.path}: the model cannot be loaded: {error}") from error
+        raise AssetError(f"{folder.name}: the model cannot be loaded: {error}") from error
     if folder.pooling:
         # Which pooling is the default changed between releases of sentence-transformers.
         model[1] = type(model[1])(model[0].auto_model.config.hidden_size, pooling_mode=folder.pooling)
