@@ -32,7 +32,8 @@ class TorchEngine:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._model = load_sentence_transformer(folder, self._device, dtype)
-        self.dimension = self._forward(np.array([[folder.blank_token]]), np.array([[1]])).shape[1]
+        one = np.ones((1, 1), dtype=np.int64)
+        self.dimension = self._forward(one * folder.blank_token, one).shape[1]
 
     def run(self, batches: Iterable[Batch], out: NDArray[np.float32]) -> None:
         """Write the vector of each sequence to its row of ``out``."""

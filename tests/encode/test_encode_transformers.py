@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoder_contract import AWKWARD, TEXTS, EncoderContract
-from tiny_models import write_tiny_bert, write_tiny_llama
+from safetensors.numpy import save_file
+from tiny_models import write_configuration, write_json, write_tiny_bert, write_tiny_llama
 
 from llmrec.config import EncoderSettings
 from llmrec.encode import Encoder, encoder_fingerprint, load_encoder, load_tokenizer
+from llmrec.errors import AssetError
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +96,25 @@ def test_a_damaged_conversion_is_made_again(tmp_path: Path, isolated_home: Path)
     weights.write_bytes(whole[:500] + bytes([whole[500] ^ 0xFF]) + whole[501:])
     np.testing.assert_array_equal(load_encoder(spec, settings).encode(TEXTS), expected)
     assert weights.read_bytes() == whole
+
+
+def test_a_gguf_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.gguf").write_bytes(b"GGUF" + bytes(60))
+    with pytest.raises(AssetError, match=r"cut\.gguf: cannot be read"):
+        load_encoder(f"file:{tmp_path / 'cut.gguf'}", EncoderSettings())
+
+
+def test_weights_that_do_not_fit_the_configuration_are_named(tmp_path: Path, engine: str) -> None:
+    write_configuration(tmp_path / "model")
+    change = {"hidden_size": 12, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
+    configuration = json.loads((tmp_path / "model" / "config.json").read_text()) | change
+    write_json(tmp_path / "model" / "config.json", configuration)
+    save_file(
+        {"embeddings.word_embeddings.weight": np.ones((3, 5), np.float32)},
+        tmp_path / "model" / "model.safetensors",
+    )
+    with pytest.raises(AssetError, match=r"model: the model cannot be loaded"):
+        load_encoder(f"file:{tmp_path / 'model'}", EncoderSettings(engine=engine))
 
 
 def test_a_converted_model_runs_without_torch(tmp_path: Path) -> None:
