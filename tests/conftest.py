@@ -21,3 +21,11 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.syspath_prepend(str(PLUGINS))
     return home
+
+
+@pytest.fixture
+def model_home(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ``LLMREC_HOME`` that outlives the run (``LLMREC_TEST_HOME``), so that models are pulled once."""
+    home = Path(os.environ.get("LLMREC_TEST_HOME", "~/.cache/llmrec-tests")).expanduser()
+    monkeypatch.setenv("LLMREC_HOME", str(home))
+    return home

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from llmrec.errors import AssetError
+from llmrec.errors import AssetError, LlmrecError
 
 _MANIFEST = "manifest.json"
 
@@ -29,7 +29,7 @@ def cached_folder(folder: Path, recipe: str, build: Callable[[Path], None]) -> P
         build: fills the empty folder that it is given.
 
     Raises:
-        AssetError: the folder cannot be written.
+        AssetError: ``build`` failed, or the folder cannot be written.
     """
     if _whole(folder, recipe):
         return folder
@@ -38,9 +38,12 @@ def cached_folder(folder: Path, recipe: str, build: Callable[[Path], None]) -> P
         with FileLock(folder.with_name(folder.name + ".lock")):
             if not _whole(folder, recipe):
                 _build(folder, recipe, build)
-    except OSError as error:
+    except LlmrecError:
+        raise
+    except Exception as error:  # the libraries that convert and save report a full disk in ways of their own
         raise AssetError(
-            f"{folder}: cannot be written: {error}", "Free disk space, or set LLMREC_HOME to another folder."
+            f"{folder}: cannot be made: {error}",
+            "If the disk is full, free space or set LLMREC_HOME to another folder.",
         ) from error
     return folder
 

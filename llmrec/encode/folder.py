@@ -25,6 +25,7 @@ class ModelFolder:
     """What the files of a sentence-transformers or plain transformers folder say about the model.
 
     Args:
+        name: what errors and progress call the model.
         path: the folder.
         tokenizer: its ``tokenizer.json``.
         pooling: how token vectors become one where the folder does not say: ``lasttoken`` for a causal LM,
@@ -37,6 +38,7 @@ class ModelFolder:
         lower_case: whether text is lower-cased before the tokenizer's own normalisation.
     """
 
+    name: str
     path: Path
     tokenizer: Path
     pooling: str | None
@@ -48,8 +50,8 @@ class ModelFolder:
     lower_case: bool
 
 
-def read_model_folder(path: Path) -> ModelFolder:
-    """Read the configuration in ``path``.
+def read_model_folder(path: Path, name: str) -> ModelFolder:
+    """Read the configuration in ``path`` of the model that is called ``name``.
 
     Raises:
         AssetError: a needed file is missing or malformed, or the folder holds no text encoder.
@@ -64,6 +66,7 @@ def read_model_folder(path: Path) -> ModelFolder:
     positions = _position_tokens(config, _read_json(transformer / "tokenizer_config.json", optional=True))
     pad, blank = _token_ids(config)
     return ModelFolder(
+        name=name,
         path=path,
         tokenizer=transformer / "tokenizer.json",
         pooling=None if modules else _default_pooling(config),

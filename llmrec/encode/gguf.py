@@ -28,8 +28,9 @@ def model_folder_of(gguf: Path, cache: Path, progress: Progress) -> Path:
         for package in ("gguf", "accelerate"):
             if find_spec(package) is None:
                 raise MissingExtraError(package, "gguf")
-        with progress.task(f"Converting {gguf.name}"):
+        with progress.task(f"Converting {gguf.name}", total=1, unit="models") as task:
             _convert(gguf, target)
+            task.advance()
 
     return cached_folder(cache, _RECIPE, build)
 
@@ -45,21 +46,19 @@ def _convert(gguf: Path, target: Path) -> None:
     unpack = {}
     if hasattr(transformers, "GgufConfig"):
         unpack["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    try:
-        with quiet():
+    with quiet():
+        try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(str(gguf.parent), **options)
             model = transformers.AutoModelForCausalLM.from_pretrained(
                 str(gguf.parent), dtype=torch.float32, **options, **unpack
             )
-            model.hf_quantizer = None
-            vars(model.config).pop("quantization_config", None)
-            model.save_pretrained(target)
-            _split_numbers(gguf, tokenizer)
-            tokenizer.save_pretrained(target)
-    except OSError:
-        raise
-    except Exception as error:  # transformers documents no errors of its GGUF reader
-        raise AssetError(f"{gguf}: cannot be converted: {error}") from error
+        except Exception as error:  # transformers documents no errors of its GGUF reader
+            raise AssetError(f"{gguf}: cannot be read: {error}") from error
+        model.hf_quantizer = None
+        vars(model.config).pop("quantization_config", None)
+        model.save_pretrained(target)
+        _split_numbers(gguf, tokenizer)
+        tokenizer.save_pretrained(target)
 
 
 def _split_numbers(gguf: Path, tokenizer: object) -> None:

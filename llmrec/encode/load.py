@@ -42,11 +42,10 @@ def load_encoder(spec: str, settings: EncoderSettings, progress: Progress | None
     progress = progress or NoProgress()
     folder = _model_folder(spec, progress)
     return TransformerEncoder(
-        spec,
+        folder,
         encoder_fingerprint(spec, settings),
         FolderTokenizer(folder, settings.max_tokens),
         _load_engine(spec, folder, settings, progress),
-        pad_token=folder.pad_token,
         batch_size=settings.batch_size,
     )
 
@@ -83,7 +82,7 @@ def _model_folder(spec: str, progress: Progress) -> ModelFolder:
     if not path.is_dir():
         raise AssetError(f"{path}: not an encoder", "It has to be a model folder or a .gguf file.")
     safety.check_model_folder(path)
-    return read_model_folder(path)
+    return read_model_folder(path, spec)
 
 
 def _load_engine(spec: str, folder: ModelFolder, settings: EncoderSettings, progress: Progress) -> Engine:

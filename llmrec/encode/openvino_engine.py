@@ -65,8 +65,9 @@ def converted_model(folder: ModelFolder, cache: Path, progress: Progress) -> Pat
     """
 
     def build(target: Path) -> None:
-        with progress.task(f"Converting {folder.path.name} for this CPU"):
+        with progress.task(f"Compiling {folder.name} for CPUs", total=1, unit="models") as task:
             _convert(folder, target / "model.xml")
+            task.advance()
 
     return cached_folder(cache, _RECIPE, build) / "model.xml"
 

@@ -33,8 +33,7 @@ class FolderTokenizer:
         length = max_tokens or folder.trained_tokens
         if length > folder.position_tokens:
             raise ConfigError(
-                f"encoder.max_tokens is {length}, but {folder.path.name} takes at most"
-                f" {folder.position_tokens}"
+                f"encoder.max_tokens is {length}, but {folder.name} takes at most {folder.position_tokens}"
             )
         self._tokenizer = _load(folder)
         self._folder = folder

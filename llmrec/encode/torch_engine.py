@@ -32,7 +32,8 @@ class TorchEngine:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self._model = load_sentence_transformer(folder, self._device, dtype)
-        self.dimension = self._forward(np.array([[folder.blank_token]]), np.array([[1]])).shape[1]
+        one = np.ones((1, 1), dtype=np.int64)
+        self.dimension = self._forward(one * folder.blank_token, one).shape[1]
 
     def run(self, batches: Iterable[Batch], out: NDArray[np.float32]) -> None:
         """Write the vector of each sequence to its row of ``out``."""
@@ -71,7 +72,7 @@ def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any) -> A
                 model_kwargs={"use_safetensors": True, "dtype": dtype},
             )
     except Exception as error:  # the formats below raise errors of their own, none of them documented
-        raise AssetError(f"{folder.path}: the model cannot be loaded: {error}") from error
+        raise AssetError(f"{folder.name}: the model cannot be loaded: {error}") from error
     if folder.pooling:
         # Which pooling is the default changed between releases of sentence-transformers.
         model[1] = type(model[1])(model[0].auto_model.config.hidden_size, pooling_mode=folder.pooling)

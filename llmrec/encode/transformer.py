@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from llmrec.encode.base import Kind
 from llmrec.encode.batches import Batch, pad_batches
+from llmrec.encode.folder import ModelFolder
 from llmrec.encode.tokens import FolderTokenizer
 from llmrec.errors import AssetError
 
@@ -29,25 +30,23 @@ class TransformerEncoder:
     """A transformer as an :class:`~llmrec.encode.base.Encoder`.
 
     Args:
-        name: what errors call the model.
+        folder: the model.
         fingerprint: see :func:`~llmrec.encode.load.encoder_fingerprint`.
         tokenizer: of the model.
         engine: that runs the model.
-        pad_token: id that fills a batch.
         batch_size: texts of 128 tokens that are computed at once; more of shorter texts, fewer of longer.
     """
 
     def __init__(
         self,
-        name: str,
+        folder: ModelFolder,
         fingerprint: str,
         tokenizer: FolderTokenizer,
         engine: Engine,
         *,
-        pad_token: int,
         batch_size: int,
     ) -> None:
-        self.name = name
+        self.name = folder.name
         self.fingerprint = fingerprint
         self.dimension = engine.dimension
         self.max_tokens = tokenizer.max_tokens
@@ -55,7 +54,7 @@ class TransformerEncoder:
         self.cut = tokenizer.cut
         self._tokenizer = tokenizer
         self._engine = engine
-        self._pad_token = pad_token
+        self._pad_token = folder.pad_token
         self._token_budget = batch_size * _TYPICAL_TOKENS
 
     def encode(self, texts: Sequence[str], *, kind: Kind = "item") -> NDArray[np.float32]:
