@@ -56,7 +56,7 @@ def test_bad_toml_names_the_file_and_line() -> None:
 
 
 def test_an_unknown_profile_is_refused_with_the_choices() -> None:
-    with pytest.raises(ConfigError, match="profile: .*'tiny' is none; profiles: small"):
+    with pytest.raises(ConfigError, match=r"profile: .*'tiny' is none; profiles: small"):
         parse_settings('profile = "tiny"', "llmrec.toml")
 
 
