@@ -36,6 +36,9 @@ _VERSIONS = 16
 """Commits after which a table is written anew. Lance would clean old versions by age, and so could remove the
 one that the present snapshot names; whole tables are dropped instead, once no snapshot needs them."""
 
+_NOISE = re.compile(r"^Invalid input, |, \S+\.rs:\d+.*$| Valid fields are .*$")
+"""Parts of Lance's messages that say nothing to whoever wrote a filter."""
+
 Batches = Callable[[], Iterator[pa.RecordBatch]]
 """Row batches that can be iterated again from the start."""
 
@@ -96,7 +99,7 @@ class ItemTable:
         try:
             table = self._table.search().where(where).select([Columns.ITEM]).to_arrow()
         except (ValueError, RuntimeError) as error:
-            reason = re.sub(r"^Invalid input, |, \S+\.rs:\d+.*$", "", str(error).splitlines()[0])
+            reason = _NOISE.sub("", str(error).splitlines()[0])
             names = [*ITEM_COLUMNS[:7], *self.attribute_types]
             raise FilterError(f"--where {where!r}: {reason}", f"Columns: {', '.join(names)}.") from error
         return [str(item) for item in table.column(0).to_pylist()]
@@ -199,7 +202,7 @@ class ItemStore:
             table.create_scalar_index(Columns.ITEM)
 
     def _names(self) -> list[str]:
-        return [name for name in self._db.table_names(limit=10_000) if name.startswith("items-")]
+        return [name for name in self._db.list_tables(limit=10_000).tables if name.startswith("items-")]
 
     def _new_name(self) -> str:
         return f"items-{max((int(name[6:]) for name in self._names()), default=0) + 1:04d}"
