@@ -14,6 +14,7 @@ from typing import Any
 import lancedb
 import numpy as np
 import pyarrow as pa
+from lancedb.index import BTree, HnswSq
 from numpy.typing import NDArray
 
 from llmrec.errors import CorruptFileError, FilterError
@@ -198,8 +199,8 @@ class ItemStore:
     def _index(self, table: Any, index_rows: int) -> None:
         """Below ``index_rows`` an exact scan is as fast; rows added later are scanned beside the index."""
         if table.count_rows() >= index_rows and not table.list_indices():
-            table.create_index("cosine", vector_column_name=VECTOR, index_type="IVF_HNSW_SQ")
-            table.create_scalar_index(Columns.ITEM)
+            table.create_index(VECTOR, config=HnswSq(distance_type="cosine"))
+            table.create_index(Columns.ITEM, config=BTree())
 
     def _names(self) -> list[str]:
         return [name for name in self._db.list_tables(limit=10_000).tables if name.startswith("items-")]
