@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
-from llmrec.errors import CorruptFileError, WorkspaceError
+from llmrec.errors import CorruptFileError, RequestError, WorkspaceError
 from llmrec.progress import NoProgress, Progress
 from llmrec.schema import Interaction, User
 
@@ -253,6 +253,8 @@ class EventStore:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise RequestError(f"{error.object[:80]!r}: text that is not valid Unicode") from error
         except DatabaseError as error:
             reason = str(error.orig)
             if "malformed" in reason or "not a database" in reason or "disk I/O" in reason:

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from llmrec.errors import CorruptFileError, WorkspaceError
+from llmrec.errors import CorruptFileError, RequestError, WorkspaceError
 from llmrec.schema import Interaction, User
 from llmrec.store import events as events_module
 from llmrec.store.events import EventStore, sqlite_url
@@ -352,6 +352,20 @@ def test_a_full_disk_is_a_clean_error_and_nothing_is_half_written(store: EventSt
     assert "Free some space" in str(caught.value)
     assert store.history("v") == []
     assert len(store.history("u")) == 1
+
+
+def test_text_that_is_not_unicode_is_refused(store: EventStore) -> None:
+    # A lone surrogate: what Python makes of bytes on the command line that are not UTF-8.
+    with pytest.raises(RequestError, match=r"udcff.*not valid Unicode"):
+        store.history("u\udcff")
+    with pytest.raises(RequestError, match="not valid Unicode"):
+        store.add([event("u", "a\udcff", 1)])
+
+
+@pytest.mark.parametrize("user", ["a\0b", "x" * 1_000_000, "", " "])
+def test_user_ids_of_every_kind(store: EventStore, user: str) -> None:
+    store.add([event(user, "a", 1)])
+    assert store.history(user) == [event(user, "a", 1)]
 
 
 @pytest.mark.parametrize("name", ["what?", "50% off", "shop #1", "a&b=c", "ünï", "it's", "a;b", "x y"])
