@@ -6,16 +6,16 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from llmrec.errors import ConfigError
+from llmrec.errors import ConfigError, WorkspaceError
 
 FORMAT = 1
 """Version of the workspace layout; raised whenever an older llmrec could not read what a newer one wrote."""
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSettings(_Settings):
@@ -98,6 +98,13 @@ class Settings(_Settings):
     store: StoreSettings = StoreSettings()
     explain: ExplainSettings = ExplainSettings()
 
+    @field_validator("profile")
+    @classmethod
+    def _is_profile(cls, name: str) -> str:
+        if name not in PROFILES:
+            raise ValueError(f"{name!r} is none; profiles: {', '.join(sorted(PROFILES))}")
+        return name
+
 
 def parse_settings(text: str, source: str) -> Settings:
     """Read settings from TOML.
@@ -108,26 +115,46 @@ def parse_settings(text: str, source: str) -> Settings:
 
     Raises:
         ConfigError: it is not TOML, or has unknown or invalid keys; all of them are named at once.
+        WorkspaceError: it is of another format.
     """
     try:
         raw: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{source}: not valid TOML: {error}") from error
-    profile = raw.get("profile", "small")
-    if profile not in PROFILES:
-        raise ConfigError(
-            f"{source}: unknown profile {profile!r}", f"Profiles: {', '.join(sorted(PROFILES))}."
-        )
-    models = raw.get("models", {})
-    if isinstance(models, dict):
+    if isinstance(found := raw.get("format", FORMAT), int):
+        check_format(source, found)  # first: the keys of another format mean nothing here
+    profile, models = raw.get("profile", "small"), raw.get("models", {})
+    if isinstance(profile, str) and profile in PROFILES and isinstance(models, dict):
         raw["models"] = PROFILES[profile].model_dump() | models
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in issue['loc'])}: {issue['msg']}" for issue in error.errors()
+        raise ConfigError(f"{source}: {problems(error)}") from error
+
+
+def check_format(where: str, found: int) -> None:
+    """Refuse what another version of llmrec wrote; ``where`` names it.
+
+    Raises:
+        WorkspaceError: ``found`` is not :data:`FORMAT`.
+    """
+    if found > FORMAT:
+        raise WorkspaceError(
+            f"{where}: written by a newer llmrec (format {found}; this one reads {FORMAT})",
+            "Upgrade with `pip install -U llmrec`.",
         )
-        raise ConfigError(f"{source}: {problems}") from error
+    if found < FORMAT:
+        raise WorkspaceError(
+            f"{where}: written by an older llmrec (format {found}; this one reads {FORMAT})",
+            "Index the catalog into a new workspace: `llmrec index CATALOG --workspace NEW_FOLDER`.",
+        )
+
+
+def problems(error: ValidationError) -> str:
+    """What pydantic found wrong, in one line: each key and its problem."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in issue['loc'])}: {issue['msg']}" for issue in error.errors()
+    )
 
 
 def load_settings(path: Path) -> Settings:

@@ -7,6 +7,7 @@ text, then long attributes; for a user the profile, then items from the newest t
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,7 +19,11 @@ from llmrec.schema import AttributeValue, Columns, Document, Item, TextPiece, Us
 _SHORT = 80
 """Characters up to which an attribute counts as short and goes before the item's text."""
 
-_ID_NAME = re.compile(r"(^|_)(id|uuid|url|uri|href|path|source)s?$", re.IGNORECASE)
+_WORTH_KEEPING = 8
+"""Tokens that must be left of a field for it to be shortened and not dropped."""
+
+_ID_NAME = re.compile(r"(^|[\W_])(id|uuid|url|uri|href|path|source)s?$", re.IGNORECASE)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _URL = re.compile(r"^[a-z][a-z0-9+.-]*://\S+$", re.IGNORECASE)
 
 
@@ -38,14 +43,19 @@ class Tokenizer(Protocol):
 
 @dataclass(slots=True)
 class Field:
-    """A named piece of text inside a template; mutable, since cutting shortens it."""
+    """A named piece of text inside a template; mutable, since cutting shortens it.
+
+    ``source`` is the column that it came from, ``name`` how a reader would call it.
+    """
 
     name: str
     text: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
+    head: str
     render: Mapping[str, object]
     fields: list[Field]
     pieces: tuple[TextPiece, ...]
@@ -76,18 +86,17 @@ class ItemDocuments:
                 self.skipped.add(name)
                 continue
             text = attribute_text(value)
-            (short if len(text) <= _SHORT else long).append(Field(name.replace("_", " "), text))
-        about = [Field("about", item.text)] if item.text else []
+            (short if len(text) <= _SHORT else long).append(_attribute(name, text))
+        about = [Field("about", item.text, Columns.TEXT)] if item.text else []
         fields = [*short, *about, *long]
         pieces = [TextPiece("title", item.title, Columns.TITLE)] if item.title else []
         pieces += [TextPiece("category", name, Columns.CATEGORIES) for name in item.categories]
         pieces += [
-            TextPiece("text", field.text, Columns.TEXT)
-            if field in about
-            else TextPiece("attribute", field.text, field.name)
+            TextPiece("text" if field.source == Columns.TEXT else "attribute", field.text, field.source)
             for field in fields
         ]
-        return _Draft({"title": item.title, "categories": item.categories}, fields, tuple(pieces))
+        head = {"title": item.title, "categories": item.categories}
+        return _Draft(Columns.TITLE, head, fields, tuple(pieces))
 
     def _says_nothing(self, name: str, value: AttributeValue) -> bool:
         if name in self.settings.include:
@@ -107,10 +116,10 @@ class UserDocuments:
         """Documents of (user, history) pairs; histories are newest first and cut to the configured length."""
         drafts = []
         for user, history in users:
-            profile = [Field(name.replace("_", " "), attribute_text(v)) for name, v in user.profile.items()]
-            fields = [Field("item", item_line(item)) for item in history[: self.settings.history]]
-            pieces = tuple(TextPiece("item", field.text, "history") for field in fields)
-            drafts.append(_Draft({"profile": profile}, fields, pieces))
+            profile = [_attribute(name, attribute_text(value)) for name, value in user.profile.items()]
+            fields = [Field("item", item_line(item), "history") for item in history[: self.settings.history]]
+            pieces = tuple(TextPiece("item", field.text, field.source) for field in fields)
+            drafts.append(_Draft("profile", {"profile": profile}, fields, pieces))
         return _fit(self.prompt, drafts, self.tokenizer)
 
 
@@ -122,7 +131,10 @@ def item_line(item: Item) -> str:
 
 def is_identifier(name: str, value: AttributeValue) -> bool:
     """Whether an attribute identifies or locates rather than describes: ids, links, sources."""
-    return bool(_ID_NAME.search(name)) or (isinstance(value, str) and bool(_URL.match(value)))
+    if _ID_NAME.search(_CAMEL.sub("_", name)):
+        return True
+    values = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return bool(values) and all(_URL.match(text) for text in values)
 
 
 def attribute_text(value: AttributeValue) -> str:
@@ -134,6 +146,10 @@ def attribute_text(value: AttributeValue) -> str:
     return str(value)
 
 
+def _attribute(name: str, text: str) -> Field:
+    return Field(name.replace("_", " "), text, name)
+
+
 def _fit(prompt: Prompt, drafts: Iterable[_Draft], tokenizer: Tokenizer) -> list[Document]:
     drafts = list(drafts)
     texts = [prompt.render(**draft.render, fields=draft.fields) for draft in drafts]
@@ -141,33 +157,30 @@ def _fit(prompt: Prompt, drafts: Iterable[_Draft], tokenizer: Tokenizer) -> list
     return [
         Document(text, draft.pieces)
         if count <= tokenizer.max_tokens
-        else _cut(prompt, draft, count - tokenizer.max_tokens, tokenizer)
+        else _cut(prompt, draft, text, count, tokenizer)
         for draft, text, count in zip(drafts, texts, counts, strict=True)
     ]
 
 
-def _cut(prompt: Prompt, draft: _Draft, excess: int, tokenizer: Tokenizer) -> Document:
-    """Shorten fields from the last until the text fits; a head that alone is too long is cut as a whole."""
-    fields = draft.fields
+def _cut(prompt: Prompt, draft: _Draft, text: str, count: int, tokenizer: Tokenizer) -> Document:
+    """Shorten the last field until the text fits; a head that alone is too long is cut as a whole."""
+    fields, limit = draft.fields, tokenizer.max_tokens
     lengths = tokenizer.count_tokens([field.text for field in fields])
-    lost: dict[str, int] = {}
-    for position in reversed(range(len(fields))):
-        if excess <= 0:
-            break
-        field, length = fields[position], lengths[position]
-        kept = length - excess
+    lost: Counter[str] = Counter()
+    while fields and count > limit:
+        field, length = fields[-1], lengths.pop()
+        kept = length - (count - limit)
         # A field cut to its first few words says nothing: it goes as a whole, with its label.
-        shortened = tokenizer.cut(field.text, kept) if kept >= 8 else ""
-        if shortened:
-            field.text = shortened
+        field.text = tokenizer.cut(field.text, kept) if kept >= _WORTH_KEEPING else ""
+        if field.text:
+            lengths += tokenizer.count_tokens([field.text])
+            lost[field.source] += length - lengths[-1]
         else:
-            fields.pop(position)
+            fields.pop()
+            lost[field.source] += length
         text = prompt.render(**draft.render, fields=fields)
-        remaining = tokenizer.count_tokens([text])[0] - tokenizer.max_tokens
-        lost[field.name] = excess - max(remaining, 0) if shortened else length
-        excess = remaining
-    text = prompt.render(**draft.render, fields=fields)
-    if excess > 0:
-        lost["title"] = excess
-        text = tokenizer.cut(text, tokenizer.max_tokens)
-    return Document(text, draft.pieces, lost)
+        count = tokenizer.count_tokens([text])[0]
+    if count > limit:
+        text = tokenizer.cut(text, limit)
+        lost[draft.head] += count - tokenizer.count_tokens([text])[0]
+    return Document(text, draft.pieces, dict(lost))

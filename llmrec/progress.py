@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -76,7 +75,7 @@ class ConsoleProgress:
     def task(self, name: str, total: int | None = None, unit: str = "items") -> Iterator[Task]:
         """Announce an operation and show it until the block ends."""
         if not self.console.is_terminal:
-            lines = _Lines(name, total, unit, self.interval)
+            lines = _Lines(self.console, name, total, unit, self.interval)
             yield lines
             lines.close()
             return
@@ -87,7 +86,7 @@ class ConsoleProgress:
         )
         bars = RichBars(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             *rate,
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
@@ -107,7 +106,8 @@ class _Bar:
 
 
 class _Lines:
-    def __init__(self, name: str, total: int | None, unit: str, interval: float) -> None:
+    def __init__(self, console: Console, name: str, total: int | None, unit: str, interval: float) -> None:
+        self.console = console
         self.name, self.total, self.unit, self.interval = name, total, unit, interval
         self.done = 0
         self.began = self.shown = time.monotonic()
@@ -129,4 +129,5 @@ class _Lines:
             if self.total and 0 < self.done < self.total
             else ""
         )
-        print(f"{self.name}: {self.done:,}{of} {self.unit}, {rate:,.0f}/s{left}", file=sys.stderr, flush=True)
+        line = f"{self.name}: {self.done:,}{of} {self.unit}, {rate:,.0f}/s{left}"
+        print(line, file=self.console.file, flush=True)

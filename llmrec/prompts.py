@@ -28,6 +28,7 @@ import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from llmrec.config import problems
 from llmrec.errors import PromptError
 
 _HEADER = re.compile(r"\A\s*\{#(?P<toml>.*?)#\}[ \t]*\n?", re.DOTALL)
@@ -68,9 +69,11 @@ class Prompt:
         Raises:
             PromptError: a declared variable is missing, or the template fails on a value.
         """
+        if missing := [name for name in self.variables if name not in variables]:
+            raise PromptError(f"{self.path}: declares {', '.join(missing)}, which nothing is given for")
         try:
             return self._template.render(**variables).strip()
-        except jinja2.TemplateError as error:
+        except Exception as error:  # a template's expressions can fail in any way that Python's can
             raise PromptError(f"{self.path}: {error}") from error
 
 
@@ -88,8 +91,10 @@ def parse_prompt(text: str, path: Path) -> Prompt:
     body = text[header.end() :]
     try:
         fields = _Header.model_validate(tomllib.loads(header["toml"]))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise PromptError(f"{path}:1: header: {error}") from error
+    except ValidationError as error:
+        raise PromptError(f"{path}:1: header: {problems(error)}") from error
     try:
         used = jinja2.meta.find_undeclared_variables(_environment.parse(body))
         template = _environment.from_string(body)

@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from llmrec.config import FORMAT, PROFILES, Settings, load_settings
+from llmrec.config import FORMAT, PROFILES, Settings, check_format, load_settings, problems
 from llmrec.errors import ConfigError, CorruptFileError, WorkspaceError
 from llmrec.store.events import EventStore, sqlite_url
 from llmrec.store.items import ItemStore, ItemTable
@@ -76,7 +76,6 @@ class Workspace:
             )
         self.root = root
         self.settings: Settings = load_settings(root / SETTINGS)
-        _check_format(root, self.settings.format)
         self.events = EventStore(self.settings.store.events or sqlite_url(root / "events.db"))
         self.items = ItemStore(str(root / "items"))
 
@@ -202,11 +201,13 @@ class Workspace:
         return f"Restore it from a backup, or run `llmrec index CATALOG --workspace {self.root} --rebuild`."
 
     def _parse(self, content: dict[str, Any]) -> Snapshot:
-        _check_format(self.root, content.get("format", 0))
+        check_format(str(self.root), content.get("format", 0))
         try:
             return Snapshot.model_validate(content)
         except ValidationError as error:
-            raise CorruptFileError(f"{self.root}: the snapshot record cannot be read: {error}") from error
+            raise CorruptFileError(
+                f"{self.root}: the snapshot record cannot be read: {problems(error)}"
+            ) from error
 
 
 def find_workspace(given: Path | None) -> Path:
@@ -220,19 +221,6 @@ def find_workspace(given: Path | None) -> Path:
             raise WorkspaceError(f"{named}: a workspace is a folder on this machine")
         return named
     return Path() if Path(SETTINGS).is_file() else Path(_DEFAULT)
-
-
-def _check_format(root: Path, found: int) -> None:
-    if found > FORMAT:
-        raise WorkspaceError(
-            f"{root}: written by a newer llmrec (format {found}; this one reads {FORMAT})",
-            "Upgrade with `pip install -U llmrec`.",
-        )
-    if found < FORMAT:
-        raise WorkspaceError(
-            f"{root}: written by an older llmrec (format {found}; this one reads {FORMAT})",
-            f"Migrate it with `llmrec index CATALOG --workspace NEW_FOLDER`, then remove {root}.",
-        )
 
 
 def _sha256(path: Path) -> str:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
-from llmrec.errors import CorruptFileError, WorkspaceError
+from llmrec.errors import CorruptFileError, RequestError, WorkspaceError
 from llmrec.progress import NoProgress, Progress
 from llmrec.schema import Interaction, User
 
@@ -74,9 +74,8 @@ class EventStore:
         try:
             self._engine = sa.create_engine(url)
         except (SQLAlchemyError, ImportError) as error:
-            raise WorkspaceError(
-                f"event store {url!r}: {error}", "Check [store] events in llmrec.toml."
-            ) from error
+            # The URL may hold a password: it is not part of the message.
+            raise WorkspaceError(f"[store] events in llmrec.toml: {error}") from error
         self.name = self._engine.url.database or url
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
@@ -104,7 +103,7 @@ class EventStore:
         query = sa.select(_users.c.profile).where(_users.c.user_id == user_id)
         with self._reading() as connection:
             profile = connection.execute(query).scalar_one_or_none()
-        return None if profile is None else User(user_id, json.loads(profile))
+        return None if profile is None else User(user_id, self._parsed(profile, _users))
 
     def counts(self) -> dict[str, int]:
         """Numbers of events and of users with an event."""
@@ -137,7 +136,7 @@ class EventStore:
         """The newest snapshots, the present one first."""
         query = sa.select(_snapshots.c.content).order_by(_snapshots.c.id.desc()).limit(count)
         with self._reading() as connection:
-            return [json.loads(content) for content in connection.execute(query).scalars()]
+            return [self._parsed(content, _snapshots) for content in connection.execute(query).scalars()]
 
     # Writing
 
@@ -179,9 +178,11 @@ class EventStore:
     def stage(self, interactions: Iterable[Interaction], progress: Progress = NoProgress()) -> int:
         """Add events to the staging table; the number read."""
         read = 0
-        with self._writing() as connection, progress.task("Reading the log", unit="events") as task:
+        with progress.task("Reading the log", unit="events") as task:
             for batch in _batches(interactions):
-                self._upsert(connection, _staged, [_event_row(event) for event in batch])
+                # A transaction each: reading a long log must not keep others from writing.
+                with self._writing() as connection:
+                    self._upsert(connection, _staged, [_event_row(event) for event in batch])
                 read += len(batch)
                 task.advance(len(batch))
         return read
@@ -215,6 +216,18 @@ class EventStore:
             found = list(connection.execute(sa.text("PRAGMA quick_check")).scalars())
         return [] if found == ["ok"] else found
 
+    def _parsed(self, text: str, table: sa.Table) -> dict[str, Any]:
+        try:
+            parsed: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise self._damaged(f"a record of {table.name} cannot be read") from error
+        return parsed
+
+    def _damaged(self, reason: str) -> CorruptFileError:
+        return CorruptFileError(
+            f"{self.name}: damaged: {reason}", "Restore it from a backup, or index into a new workspace."
+        )
+
     def _insert(self, table: sa.Table) -> Any:
         return (sqlite if self._engine.dialect.name == "sqlite" else postgresql).insert(table)
 
@@ -240,13 +253,12 @@ class EventStore:
     def _errors(self) -> Iterator[None]:
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise RequestError(f"{error.object[:80]!r}: text that is not valid Unicode") from error
         except DatabaseError as error:
             reason = str(error.orig)
             if "malformed" in reason or "not a database" in reason or "disk I/O" in reason:
-                raise CorruptFileError(
-                    f"{self.name}: damaged: {reason}",
-                    "Restore it from a backup, or index into a new workspace.",
-                ) from error
+                raise self._damaged(reason) from error
             hint = "Free some space and run it again." if "full" in reason else None
             raise WorkspaceError(f"{self.name}: {reason}", hint) from error
 

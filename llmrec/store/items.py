@@ -14,6 +14,7 @@ from typing import Any
 import lancedb
 import numpy as np
 import pyarrow as pa
+from lancedb.index import BTree, HnswSq
 from numpy.typing import NDArray
 
 from llmrec.errors import CorruptFileError, FilterError
@@ -35,6 +36,9 @@ _LISTED_IDS = 1000
 _VERSIONS = 16
 """Commits after which a table is written anew. Lance would clean old versions by age, and so could remove the
 one that the present snapshot names; whole tables are dropped instead, once no snapshot needs them."""
+
+_NOISE = re.compile(r"^Invalid input, |, \S+\.rs:\d+.*$| Valid fields are .*$")
+"""Parts of Lance's messages that say nothing to whoever wrote a filter."""
 
 Batches = Callable[[], Iterator[pa.RecordBatch]]
 """Row batches that can be iterated again from the start."""
@@ -96,7 +100,7 @@ class ItemTable:
         try:
             table = self._table.search().where(where).select([Columns.ITEM]).to_arrow()
         except (ValueError, RuntimeError) as error:
-            reason = re.sub(r"^Invalid input, |, \S+\.rs:\d+.*$", "", str(error).splitlines()[0])
+            reason = _NOISE.sub("", str(error).splitlines()[0])
             names = [*ITEM_COLUMNS[:7], *self.attribute_types]
             raise FilterError(f"--where {where!r}: {reason}", f"Columns: {', '.join(names)}.") from error
         return [str(item) for item in table.column(0).to_pylist()]
@@ -195,11 +199,11 @@ class ItemStore:
     def _index(self, table: Any, index_rows: int) -> None:
         """Below ``index_rows`` an exact scan is as fast; rows added later are scanned beside the index."""
         if table.count_rows() >= index_rows and not table.list_indices():
-            table.create_index("cosine", vector_column_name=VECTOR, index_type="IVF_HNSW_SQ")
-            table.create_scalar_index(Columns.ITEM)
+            table.create_index(VECTOR, config=HnswSq(distance_type="cosine"))
+            table.create_index(Columns.ITEM, config=BTree())
 
     def _names(self) -> list[str]:
-        return [name for name in self._db.table_names(limit=10_000) if name.startswith("items-")]
+        return [name for name in self._db.list_tables(limit=10_000).tables if name.startswith("items-")]
 
     def _new_name(self) -> str:
         return f"items-{max((int(name[6:]) for name in self._names()), default=0) + 1:04d}"

@@ -6,6 +6,7 @@ that nothing is encoded twice. The key covers the item's content, the prompt and
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -18,7 +19,7 @@ from llmrec.store.rows import KEY
 
 
 class Journal:
-    """Arrow files in a folder, each complete or absent."""
+    """Arrow files in a folder, each complete or absent; their names hold a digest of their content."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +30,7 @@ class Journal:
         """item id → (key, the file that holds its newest row)"""
         for path in self._files():
             self._index(path)
-        self._next = max((int(path.stem) for path in self._files()), default=0) + 1
+        self._next = max((int(path.stem.partition("-")[0]) for path in self._files()), default=0) + 1
 
     def key_of(self, item_id: str) -> str | None:
         """Key of the row kept for an item, None where there is none."""
@@ -37,11 +38,14 @@ class Journal:
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Keep a batch; when this returns it survives a kill."""
-        path = self.folder / f"{self._next:08d}.arrow"
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        content = sink.getvalue().to_pybytes()
+        path = self.folder / f"{self._next:08d}-{_digest(content)}.arrow"
         part = path.with_suffix(".part")
         with part.open("wb") as file:
-            with pa.ipc.new_stream(file, batch.schema) as writer:
-                writer.write_batch(batch)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -65,16 +69,20 @@ class Journal:
         return sorted(self.folder.glob("*.arrow"))
 
     def _index(self, path: Path) -> None:
-        try:
-            for batch in _read(path):
-                self._remember(path, batch)
-        except (pa.ArrowInvalid, OSError):
-            path.unlink()  # only costs encoding its rows again
+        if path.stem.partition("-")[2] != _digest(path.read_bytes()):
+            path.unlink()  # damaged; only costs encoding its rows again
+            return
+        for batch in _read(path):
+            self._remember(path, batch)
 
     def _remember(self, path: Path, batch: pa.RecordBatch) -> None:
         ids, keys = batch.column(Columns.ITEM).to_pylist(), batch.column(KEY).to_pylist()
         for item, key in zip(ids, keys, strict=True):
             self._rows[item] = (key, path)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _read(path: Path) -> Iterator[pa.RecordBatch]:

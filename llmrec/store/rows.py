@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ ATTRIBUTES = "_attributes"
 DOCUMENT = "_document"
 KEY = "_key"
 VECTOR = "_vector"
+
+_UNQUOTABLE = re.compile(r"[.`]")
+"""To the filter language a dot is a nested field and a backtick the end of a name."""
 
 _STRINGS = pa.list_(pa.string())
 _FIXED = [
@@ -113,13 +117,16 @@ def with_attributes(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def column_name(attribute: str) -> str | None:
-    """The column that holds an attribute, or None where the name would hide a column of llmrec's own."""
-    name = attribute.replace(".", "_")  # a dot would mean a nested field to the filter language
+    """The column that holds an attribute, or None where it cannot be filtered on.
+
+    Names that begin with an underscore belong to llmrec and Lance (``_vector``, ``_rowid``, ``_distance``).
+    """
+    name = _UNQUOTABLE.sub("_", attribute)
     return name if name and _is_attribute(name) else None
 
 
 def _is_attribute(name: str) -> bool:
-    return name not in ITEM_COLUMNS and name not in (DOCUMENT, KEY, VECTOR)
+    return name not in ITEM_COLUMNS and not name.startswith("_")
 
 
 def _type_of(value: AttributeValue) -> pa.DataType:

@@ -1,0 +1,158 @@
+"""Data flows one way: a module imports only from stages before its own, and starts fast."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import llmrec
+
+PACKAGE = Path(llmrec.__file__).parent
+
+# Earliest first. A stage may import itself and every stage before it.
+STAGES = [
+    {"schema", "errors", "progress"},
+    {"config"},
+    {"assets"},
+    {"readers"},
+    {"media"},
+    {"prompts"},
+    {"documents"},
+    {"encode"},
+    {"store"},
+    {"rank"},
+    {"explain"},
+    {"workspace"},
+    {"indexing", "recommender"},
+    {"cli"},
+]
+STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}
+
+HEAVY = {"torch", "transformers", "sentence_transformers", "openvino", "xllamacpp", "datasets", "pandas"}
+MAX_LINES = 350
+
+
+def modules() -> dict[str, Path]:
+    """Dotted name → file of every module of the package."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def stage_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports(tree: ast.AST, module: str, path: Path) -> list[str]:
+    """Every imported module by its full name; a `from` import also as if each name were a module."""
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+                base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [base])])
+            found.append(base)
+            found += [f"{base}.{alias.name}" for alias in node.names]
+    return found
+
+
+def run_at_import(tree: ast.Module) -> ast.Module:
+    """The tree without the bodies of functions and of `if TYPE_CHECKING`, which do not run at import."""
+
+    class Outer(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+        def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+            return None
+
+        def visit_If(self, node: ast.If) -> ast.AST | None:
+            return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
+
+    return Outer().visit(tree)
+
+
+def test_every_stage_is_seen() -> None:
+    # Without this the tests below could pass by looking at nothing.
+    assert len(MODULES) >= 75
+    staged = {stage_of(name) for name in MODULES if name.count(".")}
+    assert staged == set(STAGE_OF), "a new module or package needs a stage here and in the design"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "llmrec"])
+def test_imports_only_from_stages_before(name: str) -> None:
+    seen = imports(ast.parse(MODULES[name].read_text(encoding="utf-8")), name, MODULES[name])
+    mine = stage_of(name)
+    later = {
+        target
+        for target in seen
+        if target.startswith("llmrec.")
+        and stage_of(target) in STAGE_OF
+        and stage_of(target) != mine
+        and STAGE_OF[stage_of(target)] >= STAGE_OF[mine]
+    }
+    assert not later
+
+
+def test_the_walk_finds_imports_of_every_form() -> None:
+    source = (
+        "import llmrec.rank.linear\nfrom llmrec import store\nfrom . import base\nfrom ..cli import main\n"
+    )
+    seen = imports(ast.parse(source), "llmrec.encode.load", Path("load.py"))
+    assert {"llmrec.rank.linear", "llmrec.store", "llmrec.encode.base", "llmrec.cli.main"} <= set(seen)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_heavy_packages_are_not_imported_at_module_level(name: str) -> None:
+    tree = run_at_import(ast.parse(MODULES[name].read_text(encoding="utf-8")))
+    roots = {target.split(".")[0] for target in imports(tree, name, MODULES[name])}
+    assert not roots & HEAVY
+
+
+def test_heavy_imports_exist_and_would_be_seen() -> None:
+    seen = set()
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        seen |= {target.split(".")[0] for target in imports(tree, name, path)} & HEAVY
+    assert {"torch", "sentence_transformers", "openvino", "xllamacpp"} <= seen
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_modules_stay_small(name: str) -> None:
+    assert len(MODULES[name].read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import llmrec",
+        "from llmrec import Item, Interaction",
+        "from typer.testing import CliRunner\n"
+        "from llmrec.cli.main import app\n"
+        "assert 'recommend' in CliRunner().invoke(app, ['--help'], catch_exceptions=False).output",
+    ],
+    ids=["package", "values", "help"],
+)
+def test_starts_without_stores_and_models(statement: str) -> None:
+    slow = sorted(HEAVY | {"lancedb", "sqlalchemy"})
+    check = f"import sys\n{statement}\nprint([name for name in {slow} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_check_of_loaded_modules_can_fail() -> None:
+    check = "import sys\nimport llmrec.store.events\nprint('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "True", done.stderr

@@ -1,0 +1,74 @@
+"""Progress: bars on a terminal, lines elsewhere, nothing where nothing was asked for."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from llmrec.progress import ConsoleProgress, NoProgress
+
+
+def log_of(total: int | None, done: list[int], interval: float = 0.0, unit: str = "items") -> list[str]:
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with ConsoleProgress(console, interval).task("Encoding", total, unit) as task:
+        for amount in done:
+            task.advance(amount)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_no_progress_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with NoProgress().task("Encoding", 3) as task:
+        task.advance(3)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_gets_lines_with_count_total_and_rate() -> None:
+    lines = log_of(4000, [1000, 3000])
+    assert len(lines) == 3
+    assert lines[0].startswith("Encoding: 1,000 of 4,000 items, ")
+    assert lines[0].endswith(" s left")
+    assert lines[-1].startswith("Encoding: 4,000 of 4,000 items, ")
+    assert lines[-1].endswith("/s")
+
+
+def test_an_unknown_total_and_nothing_done_are_shown_as_they_are() -> None:
+    assert log_of(None, [5])[-1].startswith("Encoding: 5 items, ")
+    assert log_of(0, [])[-1].startswith("Encoding: 0 of 0 items, ")
+
+
+def test_lines_come_no_faster_than_the_interval() -> None:
+    assert len(log_of(100, [1] * 100, interval=60.0)) == 1
+
+
+def test_names_with_brackets_are_no_markup() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with ConsoleProgress(console).task("download [/model] [red]x.bin", 10, "bytes") as task:
+        task.advance(10)
+    assert "download [/model] [red]x.bin" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("unit", ["items", "bytes"])
+def test_a_terminal_gets_a_bar(unit: str) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with ConsoleProgress(console).task("Encoding", 2000, unit) as task:
+        task.advance(2000)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Encoding" in shown
+    assert ("2000/2000" if unit == "items" else "kB") in shown
+
+
+def test_the_default_console_is_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    with ConsoleProgress(interval=0).task("Encoding", 1) as task:
+        task.advance()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("Encoding: 1 of 1 items") == 2
+
+
+def test_an_operation_that_fails_is_not_shown_as_ended() -> None:
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with pytest.raises(KeyError), ConsoleProgress(console).task("Encoding", 2):
+        raise KeyError
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
