@@ -216,7 +216,7 @@ def test_a_copy_of_a_workspace_answers_the_same(tmp_path: Path) -> None:
     assert answers(tmp_path / "copy") == expected
 
 
-@pytest.mark.parametrize(("found", "way_out"), [(0, "Migrate"), (99, "pip install -U")])
+@pytest.mark.parametrize(("found", "way_out"), [(0, "into a new workspace"), (99, "pip install -U")])
 def test_a_workspace_of_another_format_says_how_to_go_on(tmp_path: Path, found: int, way_out: str) -> None:
     workspace, _, _ = index_shop(tmp_path)
     settings = workspace.root / "llmrec.toml"

@@ -174,7 +174,7 @@ def test_documents_that_do_not_fit_are_counted(tmp_path: Path) -> None:
     catalog = write_items(tmp_path / "items.jsonl", rows)
     workspace = make_workspace(tmp_path / "w")
     report = IndexRun(workspace, Sources(catalog))()
-    items, tokens = report.cut["about"]
+    items, tokens = report.cut["text"]
     assert items == 1
     assert tokens > 100
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import PLUGINS
 from safetensors.numpy import save_file
 from tiny_models import write_byte_bpe, write_configuration
 
@@ -60,8 +61,8 @@ def test_a_plugin_is_an_encoder() -> None:
 
 @pytest.mark.usefixtures("letters_installed")
 def test_an_unknown_plugin_lists_the_others() -> None:
-    with pytest.raises(ConfigError, match=r"plugin:words: .*\nRegistered: broken, letters\."):
-        load_encoder("plugin:words", EncoderSettings())
+    with pytest.raises(ConfigError, match=r"plugin:strange: .*\nRegistered: broken, letters, .*words"):
+        load_encoder("plugin:strange", EncoderSettings())
 
 
 @pytest.mark.usefixtures("letters_installed")
@@ -70,7 +71,8 @@ def test_a_plugin_that_cannot_be_imported_is_named() -> None:
         load_encoder("plugin:broken", EncoderSettings())
 
 
-def test_a_plugin_where_none_is_installed() -> None:
+def test_a_plugin_where_none_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(PLUGINS)])
     with pytest.raises(ConfigError, match=r"entry point group llmrec\.encoders"):
         load_encoder("plugin:letters", EncoderSettings())
 
