@@ -69,12 +69,13 @@ def _machine() -> Iterator[Check]:
 
 
 def _device() -> str:
-    import openvino
     import torch
+
+    from llmrec.encode.runtime import import_openvino
 
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()} (CUDA)"
-    core = openvino.Core()
+    core = import_openvino().Core()
     name = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
     bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return f"CPU: {name}, {os.cpu_count()} cores, bfloat16 {'in hardware' if bfloat16 else 'not in hardware'}"

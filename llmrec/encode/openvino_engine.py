@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from llmrec.encode.batches import Batch
 from llmrec.encode.cache import cached_folder
 from llmrec.encode.folder import ModelFolder
+from llmrec.encode.runtime import import_openvino
 from llmrec.errors import ConfigError
 from llmrec.progress import Progress
 
@@ -32,8 +33,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, model: Path, precision: str) -> None:
-        import openvino
-
+        openvino = import_openvino()
         core = openvino.Core()
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
@@ -73,7 +73,6 @@ def converted_model(folder: ModelFolder, cache: Path, progress: Progress) -> Pat
 
 
 def _convert(folder: ModelFolder, target: Path) -> None:
-    import openvino
     import torch
 
     from llmrec.encode.torch_engine import load_sentence_transformer, quiet
@@ -95,6 +94,7 @@ def _convert(folder: ModelFolder, target: Path) -> None:
         "attention_mask": torch.tensor([[1] * 16, [1] * 9 + [0] * 7]),
     }
     model = Vectors(load_sentence_transformer(folder, "cpu", torch.float32))
+    openvino = import_openvino()
     with quiet(), torch.no_grad():
         converted = openvino.convert_model(model, example_input=example)
     openvino.save_model(converted, target, compress_to_fp16=False)

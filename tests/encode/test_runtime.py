@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import os, socket, sys, threading, time
+os.environ.pop("CI", None)
+os.fork = lambda: sys.exit("a process was started")
+connect = lambda *_: os._exit(9)
+socket.socket.connect = connect
+from llmrec.encode.runtime import import_openvino
+assert import_openvino().Core().available_devices
+time.sleep(0.5)
+assert [thread.name for thread in threading.enumerate()] == ["MainThread"], threading.enumerate()
+"""
+
+
+def test_openvino_reports_nothing_over_the_network() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    plain = subprocess.run(
+        [sys.executable, "-c", PROGRAM.replace("import_openvino()", "__import__('openvino')")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert plain.returncode != 0, "OpenVINO no longer reports its use: llmrec.encode.runtime can go"
