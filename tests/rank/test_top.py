@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from llmrec.rank.popularity import top
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([-2.0, -0.5, 0.0, 0.0, 1.0, 3.5]) | st.floats(-1e6, 1e6, width=32), max_size=60),
     st.integers(0, 70),
