@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from catalogs import ITEMS, World, unit_vectors
 
-from llmrec.config import RankSettings
+from llmrec.config import WEIGHTS
 from llmrec.rank.channel import Channel, Taste
 from llmrec.rank.ranker import CHANNELS, interactions_of
 
@@ -41,7 +41,7 @@ def taste(request: pytest.FixtureRequest) -> Taste:
 def test_every_channel_is_listed_under_its_name(channels: dict[str, Channel]) -> None:
     assert len(channels) == 3
     assert {name: channel.name for name, channel in channels.items()} == {name: name for name in CHANNELS}
-    assert set(RankSettings().weights) == set(CHANNELS)
+    assert set(WEIGHTS) == set(CHANNELS)
 
 
 def test_scores_are_finite_float32_of_the_rows_asked_for(channel: Channel, taste: Taste) -> None:
