@@ -76,7 +76,7 @@ class Workspace:
             )
         self.root = root
         self.settings: Settings = load_settings(root / SETTINGS)
-        self.events = EventStore(self.settings.store.events or sqlite_url(root / "events.db"))
+        self.events = EventStore(self.settings.store.events or sqlite_url(self._database()))
         self.items = ItemStore(str(root / "items"))
 
     @classmethod
@@ -191,6 +191,15 @@ class Workspace:
         for folder in (self.root / "channels").glob("[0-9]*"):
             if folder.name not in folders:
                 shutil.rmtree(folder)
+
+    def _database(self) -> Path:
+        """The SQLite file. SQLite would begin a new one; channels tell that there was one before."""
+        path = self.root / "events.db"
+        if (self.root / "channels").is_dir() and not (path.is_file() and path.stat().st_size):
+            raise CorruptFileError(
+                f"{path}: missing or empty", "Restore it from a backup, or index into a new workspace."
+            )
+        return path
 
     def _verify(self, snapshot: Snapshot) -> None:
         for name, expected in snapshot.files.items():

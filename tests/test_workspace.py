@@ -402,6 +402,19 @@ def test_a_damaged_event_store_is_named(copied: Workspace) -> None:
         Workspace(copied.root).present()
 
 
+@pytest.mark.parametrize("damage", [empty, Path.unlink])
+def test_an_event_store_that_is_gone_is_not_taken_for_a_new_one(
+    copied: Workspace, damage: Callable[[Path], None]
+) -> None:
+    copied.close()
+    path = copied.root / "events.db"
+    damage(path)
+    for _ in range(2):
+        with pytest.raises(CorruptFileError, match=rf"{path}: missing or empty") as caught:
+            Workspace(copied.root)
+    assert "Restore it from a backup" in str(caught.value)
+
+
 def test_another_event_store_by_url(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.db"
     root = tmp_path / "shop"
