@@ -57,16 +57,25 @@ class DocumentSettings(_Settings):
     )
 
 
-class RankSettings(_Settings):
-    """How channels are weighed. A weight of 0 switches a channel off."""
+WEIGHTS = {"linear": 1.0, "semantic": 0.3, "popularity": 0.1}
+"""Every channel with the weight that it has by default."""
 
-    weights: dict[str, float] = Field(
-        default_factory=lambda: {"linear": 1.0, "semantic": 0.3, "popularity": 0.1}
-    )
+
+class RankSettings(_Settings):
+    """How channels are weighed. A weight of 0, or none beside others, switches a channel off."""
+
+    weights: dict[str, float] = Field(default_factory=WEIGHTS.copy)
     ease_lambda: float = Field(default=50.0, gt=0, description="L2 regularisation of EASE")
     ease_side: int = Field(default=10_000, ge=1, description="largest side of the matrix that EASE inverts")
     exact_items: int = Field(default=200_000, ge=0, description="largest catalog that is scored whole")
     candidates: int = Field(default=500, ge=10, description="items that each channel proposes above that")
+
+    @field_validator("weights")
+    @classmethod
+    def _are_channels(cls, weights: dict[str, float]) -> dict[str, float]:
+        if unknown := sorted(set(weights) - set(WEIGHTS)):
+            raise ValueError(f"no such channel: {', '.join(unknown)}; channels: {', '.join(WEIGHTS)}")
+        return weights
 
 
 class StoreSettings(_Settings):

@@ -76,7 +76,7 @@ class Workspace:
             )
         self.root = root
         self.settings: Settings = load_settings(root / SETTINGS)
-        self.events = EventStore(self.settings.store.events or sqlite_url(root / "events.db"))
+        self.events = EventStore(self.settings.store.events or sqlite_url(self._database()))
         self.items = ItemStore(str(root / "items"))
 
     @classmethod
@@ -106,14 +106,17 @@ class Workspace:
         Raises:
             WorkspaceError: another run is writing.
         """
-        lock = FileLock(self.root / ".lock", timeout=0)
+        lock = FileLock(self.root / ".lock")
         try:
-            with lock:
-                yield
+            lock.acquire(timeout=0)
         except Timeout as error:
             raise WorkspaceError(
                 f"{self.root}: another llmrec run is writing to this workspace", "Wait for it to end."
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def journal(self, name: str) -> Journal:
         """The journal of an index run of that kind (``update`` or ``rebuild``)."""
@@ -189,19 +192,34 @@ class Workspace:
             if folder.name not in folders:
                 shutil.rmtree(folder)
 
+    def _database(self) -> Path:
+        """The SQLite file. SQLite would begin a new one; channels tell that there was one before."""
+        path = self.root / "events.db"
+        if (self.root / "channels").is_dir() and not (path.is_file() and path.stat().st_size):
+            raise CorruptFileError(
+                f"{path}: missing or empty", "Restore it from a backup, or index into a new workspace."
+            )
+        return path
+
     def _verify(self, snapshot: Snapshot) -> None:
         for name, expected in snapshot.files.items():
             path = self.root / name
-            if not path.is_file():
-                raise CorruptFileError(f"{path}: missing", self._way_out())
-            if _sha256(path) != expected:
-                raise CorruptFileError(f"{path}: its content is not what was written", self._way_out())
+            try:
+                found = _sha256(path)
+            except OSError as error:  # so too where a writer drops it at this moment
+                raise self._damaged(path, f"cannot be read: {error.strerror}") from error
+            if found != expected:
+                raise self._damaged(path, "its content is not what was written")
 
-    def _way_out(self) -> str:
-        return f"Restore it from a backup, or run `llmrec index CATALOG --workspace {self.root} --rebuild`."
+    def _damaged(self, path: Path, what: str) -> CorruptFileError:
+        return CorruptFileError(
+            f"{path}: {what}",
+            f"Restore it from a backup, or run `llmrec index CATALOG --workspace {self.root} --rebuild`.",
+        )
 
     def _parse(self, content: dict[str, Any]) -> Snapshot:
-        check_format(str(self.root), content.get("format", 0))
+        if isinstance(found := content.get("format", 0), int):
+            check_format(str(self.root), found)
         try:
             return Snapshot.model_validate(content)
         except ValidationError as error:
@@ -217,7 +235,8 @@ def find_workspace(given: Path | None) -> Path:
     """
     named = given or (Path(value) if (value := os.environ.get("LLMREC_WORKSPACE")) else None)
     if named is not None:
-        if re.match(r"[a-z0-9+]+://", str(named), re.IGNORECASE):
+        # A path has no "//": "s3://bucket" became "s3:/bucket". One letter would be a drive.
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(named), re.IGNORECASE):
             raise WorkspaceError(f"{named}: a workspace is a folder on this machine")
         return named
     return Path() if Path(SETTINGS).is_file() else Path(_DEFAULT)

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from llmrec.config import RankSettings
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Interactions
 from llmrec.schema import Document, Item
 from llmrec.store.items import ItemStore, ItemTable
 from llmrec.store.rows import rows_of
 
 DIMENSION = 8
+ITEMS = 120
+"""Items of the world."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A catalog whose last 20 items nobody chose, opened whole (exact) and by its table (sparse)."""
+
+    table: ItemTable
+    exact: Catalog
+    sparse: Catalog
+    interactions: Interactions
+    settings: RankSettings
 
 
 def unit_vectors(count: int, dimension: int = DIMENSION, seed: int = 0) -> NDArray[np.float32]:

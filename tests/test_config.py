@@ -87,6 +87,11 @@ def test_weights_are_taken_as_written() -> None:
     assert weights == {"semantic": 2.0, "popularity": 0.0}
 
 
+def test_a_weight_of_no_channel_is_refused_with_the_choices() -> None:
+    with pytest.raises(ConfigError, match="semantics, trends; channels: linear, semantic, popularity"):
+        parse_settings("[rank.weights]\nlinear = 1\ntrends = 1\nsemantics = 2\n", "x")
+
+
 @pytest.mark.parametrize(
     "line", ["ease_lambda = inf", "weights = {semantic = nan}", "weights = {semantic = inf}"]
 )

@@ -46,7 +46,8 @@ class Catalog:
     def vectors(self, rows: Rows) -> NDArray[np.float32]:
         """Unit vectors of ``rows``, (rows, dimension)."""
         if self.exact:
-            return self._vectors if len(rows) == len(self) else self._vectors[rows]
+            whole = len(rows) == len(self) and np.array_equal(rows, np.arange(len(self)))
+            return self._vectors if whole else self._vectors[rows]
         return self.table.vectors([self.ids[row] for row in rows])
 
     def titles(self) -> Iterator[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from llmrec.config import RankSettings
+from llmrec.errors import ConfigError
 from llmrec.rank.catalog import Catalog, Rows
 from llmrec.rank.channel import Interactions, Scores, Taste
 from llmrec.rank.popularity import top
@@ -60,7 +61,11 @@ class Linear:
 
     @classmethod
     def fit(cls, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Self:
-        """Invert the smaller side; where both exceed ``ease_side``, the most popular items take part."""
+        """Invert the smaller side; where both exceed ``ease_side``, the most popular items take part.
+
+        Raises:
+            ConfigError: ``ease_lambda`` is too small for the log.
+        """
         full = interactions.matrix
         counts = np.asarray(full.sum(axis=0)).ravel()
         rows = np.flatnonzero(counts)
@@ -150,7 +155,10 @@ def _invert(gram: Scores, regularisation: float) -> Scores:
     gram.flat[:: len(gram) + 1] += regularisation
     factor, failed = lapack.spotrf(gram, lower=True, overwrite_a=True, clean=False)
     if failed:
-        raise FloatingPointError(f"EASE: the matrix is not positive definite (λ = {regularisation})")
+        raise ConfigError(
+            f"[rank] ease_lambda = {regularisation}: too small for this log, EASE's matrix is singular",
+            "Take a larger one; the default is 50.",
+        )
     inverse, _ = lapack.spotri(factor, lower=True, overwrite_c=True)
     lower = np.tril(inverse)
     full: Scores = np.ascontiguousarray(lower + np.tril(inverse, -1).T)

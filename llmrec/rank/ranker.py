@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -37,6 +41,15 @@ class Ranked:
     contributions: Mapping[str, float]
 
 
+class _Card(BaseModel):
+    """What the tensors are of: a digest of the catalog's item ids, and the channels in their order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: str
+    channels: list[str]
+
+
 class Ranker:
     """Scores a catalog for a taste."""
 
@@ -45,6 +58,7 @@ class Ranker:
         self.channels = tuple(channels)
         self.settings = settings
         self.scorer = WeightedScorer(settings.weights)
+        self._active = [channel for channel in self.channels if settings.weights.get(channel.name)]
 
     @classmethod
     def fit(cls, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Ranker:
@@ -61,8 +75,8 @@ class Ranker:
             for name, array in channel.state().items()
         }
         save_file(tensors, folder / TENSORS)
-        card = {"items": len(self.catalog), "channels": [channel.name for channel in self.channels]}
-        (folder / CARD).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        card = _Card(items=_identity(self.catalog), channels=[channel.name for channel in self.channels])
+        (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, catalog: Catalog, settings: RankSettings) -> Ranker:
@@ -71,22 +85,14 @@ class Ranker:
         Raises:
             CorruptFileError: a file is missing, damaged, or made for another catalog.
         """
-        try:
-            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-            tensors = load_file(folder / TENSORS)
-            items, names = card["items"], card["channels"]
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise CorruptFileError(
-                f"{folder}: cannot be read: {error}", "Run `llmrec index` again."
-            ) from error
-        if items != len(catalog):
-            raise CorruptFileError(f"{folder}: made for {items} items, the catalog has {len(catalog)}")
-        channels = []
-        for name in names:
-            state = {
-                key.partition(".")[2]: array for key, array in tensors.items() if key.startswith(f"{name}.")
-            }
-            channels.append(CHANNELS[name].restore(catalog, state))
+        with _named(folder / CARD) as path:
+            card = _Card.model_validate_json(path.read_bytes())
+            kinds = {name: CHANNELS[name] for name in card.channels}
+            if card.items != _identity(catalog):
+                raise ValueError("made for other items than the catalog holds")
+        with _named(folder / TENSORS) as path:
+            tensors = load_file(path)
+            channels = [kind.restore(catalog, _state(tensors, name)) for name, kind in kinds.items()]
         return cls(catalog, channels, settings)
 
     def rank(self, taste: Taste, k: int, hidden: Rows, allowed: Rows | None = None) -> list[Ranked]:
@@ -132,7 +138,7 @@ class Ranker:
         """What each history item adds to the score of ``row``, in units of the score, (history,)."""
         total = np.zeros(len(taste.history), np.float32)
         rows = self._candidates(taste, self.settings.candidates, None)
-        for channel in self.channels:
+        for channel in self._active:
             influence = channel.influence(taste, row)
             scores = None if influence is None else channel.score(taste, rows)
             if influence is not None and scores is not None:
@@ -141,23 +147,20 @@ class Ranker:
 
     def _channel_scores(self, taste: Taste, rows: Rows) -> dict[str, Scores]:
         scores = {}
-        for channel in self.channels:
-            if self.settings.weights.get(channel.name):
-                found = channel.score(taste, rows)
-                if found is not None:
-                    scores[channel.name] = found
+        for channel in self._active:
+            found = channel.score(taste, rows)
+            if found is not None:
+                scores[channel.name] = found
         return scores
 
     def _candidates(self, taste: Taste, wanted: int, allowed: Rows | None) -> Rows:
         if self.catalog.exact:
             return np.arange(len(self.catalog))
         count = max(self.settings.candidates, 2 * wanted)
-        if allowed is not None and len(allowed) <= count:
-            return allowed
-        proposed = [channel.propose(taste, count) for channel in self.channels]
-        return np.unique(
-            np.concatenate([*proposed, allowed[:count] if allowed is not None else []]).astype(np.intp)
-        )
+        proposed = [channel.propose(taste, count) for channel in self._active]
+        if allowed is not None:
+            proposed.append(allowed[:count])
+        return np.unique(np.concatenate([np.empty(0, np.intp), *proposed]))
 
 
 def interactions_of(pairs: Iterable[tuple[str, str, float]], catalog: Catalog) -> Interactions:
@@ -173,3 +176,23 @@ def interactions_of(pairs: Iterable[tuple[str, str, float]], catalog: Catalog) -
     matrix = sp.csr_matrix((np.ones(len(at_user), np.float32), (at_user, at_item)), shape=shape)
     matrix.data[:] = 1  # a user's repeated events with one item count once
     return Interactions(matrix, tuple(users))
+
+
+def _identity(catalog: Catalog) -> str:
+    return hashlib.sha256(json.dumps(catalog.ids).encode()).hexdigest()
+
+
+def _state(tensors: Mapping[str, NDArray[np.generic]], name: str) -> dict[str, NDArray[np.generic]]:
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[Path]:
+    """Whatever goes wrong in reading ``path`` becomes an error that names it."""
+    try:
+        yield path
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CorruptFileError(
+            f"{path}: cannot be read: {error}", "Run `llmrec index CATALOG --rebuild`."
+        ) from error

@@ -10,6 +10,9 @@ import numpy as np
 
 from llmrec.rank.channel import Scores
 
+_ROUNDING = 1e-6
+"""Relative spread below which float32 scores count as equal: a few units in their last place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -50,11 +53,18 @@ class WeightedScorer:
 
     def slope(self, name: str, scores: Scores) -> float:
         """What one unit of a channel's own score adds to the total."""
-        spread = float(scores.std())
-        return self.weights.get(name, 0.0) / spread if spread > 0 else 0.0
+        spread = _spread(scores)
+        return self.weights.get(name, 0.0) / spread if spread else 0.0
 
 
 def _standardised(scores: Scores) -> Scores:
-    spread = float(scores.std())
-    centred: Scores = scores - scores.mean()
-    return centred / np.float32(spread) if spread > 0 else np.zeros_like(centred)
+    spread = _spread(scores)
+    return (scores - scores.mean()) / np.float32(spread) if spread else np.zeros_like(scores)
+
+
+def _spread(scores: Scores) -> float:
+    """Standard deviation; 0 where scores differ by rounding only, which division would blow up."""
+    if not len(scores):
+        return 0.0
+    spread = float(scores.std(dtype=np.float64))
+    return spread if spread > _ROUNDING * float(np.abs(scores).max()) else 0.0

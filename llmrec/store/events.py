@@ -218,10 +218,9 @@ class EventStore:
 
     def _parsed(self, text: str, table: sa.Table) -> dict[str, Any]:
         try:
-            parsed: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+            return dict(json.loads(text))
+        except (ValueError, TypeError) as error:
             raise self._damaged(f"a record of {table.name} cannot be read") from error
-        return parsed
 
     def _damaged(self, reason: str) -> CorruptFileError:
         return CorruptFileError(

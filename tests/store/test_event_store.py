@@ -313,6 +313,7 @@ def test_a_damaged_page_is_found(store: EventStore, path: Path) -> None:
         list(EventStore(sqlite_url(path)).pairs())
 
 
+@pytest.mark.parametrize("change", ["substr({0}, 2)", "substr({0}, 1, 3)", "'[1, 2]'", "'null'"])
 @pytest.mark.parametrize(
     ("table", "column", "read"),
     [
@@ -321,12 +322,12 @@ def test_a_damaged_page_is_found(store: EventStore, path: Path) -> None:
     ],
 )
 def test_a_record_that_is_not_what_was_written_is_named(
-    store: EventStore, path: Path, table: str, column: str, read: object
+    store: EventStore, path: Path, table: str, column: str, read: object, change: str
 ) -> None:
     store.commit({"table": "items-0001"})
     store.put_users([User("u", {"age": 3})])
     with sqlite3.connect(path) as connection:
-        connection.execute(f"UPDATE {table} SET {column} = substr({column}, 2)")
+        connection.execute(f"UPDATE {table} SET {column} = {change.format(column)}")
     connection.close()
     with pytest.raises(CorruptFileError, match=rf"{path}: damaged: .*{table}"):
         read(store)  # type: ignore[operator]

@@ -1,0 +1,76 @@
+"""The catalog: items by row, in memory or from the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from catalogs import ITEMS, World, unit_vectors
+
+from llmrec.rank import catalog as catalog_module
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.ranker import interactions_of
+
+
+def test_rows_and_ids(world: World) -> None:
+    for catalog in (world.exact, world.sparse):
+        assert len(catalog) == ITEMS
+        assert catalog.ids == [f"i{number}" for number in range(ITEMS)]
+        assert catalog.rows(["i5", "unknown", "i0"]).tolist() == [5, 0]
+        assert catalog.rows([]).dtype == np.intp
+
+
+def test_both_modes_give_the_same_vectors(world: World) -> None:
+    vectors = unit_vectors(ITEMS)
+    for rows in ([3], [9, 2, 77], list(range(ITEMS)), []):
+        for catalog in (world.exact, world.sparse):
+            assert catalog.exact == (catalog is world.exact)
+            np.testing.assert_array_equal(catalog.vectors(np.array(rows, np.intp)), vectors[rows])
+
+
+def test_as_many_rows_as_items_in_another_order(world: World) -> None:
+    vectors = unit_vectors(ITEMS)
+    for rows in (np.arange(ITEMS)[::-1], np.zeros(ITEMS, np.intp)):
+        np.testing.assert_array_equal(world.exact.vectors(rows), vectors[rows])
+
+
+def test_all_vectors_in_order_are_not_copied(world: World) -> None:
+    everything = np.arange(ITEMS)
+    assert np.shares_memory(world.exact.vectors(everything), world.exact.vectors(everything))
+
+
+def test_items_in_the_order_asked_for(world: World) -> None:
+    found = world.exact.items(np.array([4, 2, 4, 9], np.intp))
+    assert [item.item_id for item in found] == ["i4", "i2", "i4", "i9"]
+    assert found[0].attributes == {"year": 4}
+    assert world.exact.items(np.array([], np.intp)) == []
+
+
+def test_more_items_than_are_kept_in_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "_KEPT_ITEMS", 5)
+    catalog = Catalog(world.table, exact_items=1000)
+    for rows in ([1, 2, 3], list(range(20)), [3, 19, 1]):
+        assert [item.item_id for item in catalog.items(np.array(rows, np.intp))] == [
+            f"i{row}" for row in rows
+        ]
+
+
+def test_titles(world: World) -> None:
+    assert list(world.exact.titles()) == [f"Film {number}" for number in range(ITEMS)]
+
+
+def test_a_log_as_a_matrix(world: World) -> None:
+    pairs = [("u", "i3", 1.0), ("u", "i3", 2.0), ("v", "i3", 1.0), ("w", "unknown", 1.0), ("v", "i7", 1.0)]
+    log = interactions_of(pairs, world.exact)
+    assert log.users == ("u", "v")
+    assert log.matrix.shape == (2, ITEMS)
+    assert {(int(user), int(item)) for user, item in zip(*log.matrix.nonzero(), strict=True)} == {
+        (0, 3),
+        (1, 3),
+        (1, 7),
+    }
+    assert log.matrix.data.tolist() == [1.0, 1.0, 1.0], "an event twice counts once"
+
+
+def test_a_log_of_nothing(world: World) -> None:
+    log = interactions_of([], world.exact)
+    assert (log.users, log.matrix.shape) == ((), (0, ITEMS))
