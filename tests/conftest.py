@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session")
+def model_home() -> Iterator[Path]:
+    """The cache of real models, kept between runs; fixtures of session or module scope load from it."""
+    home = Path(os.environ.get("LLMREC_TEST_HOME", "~/.cache/llmrec-tests")).expanduser()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMREC_HOME", str(home))
+        yield home
 
 
 @pytest.fixture(autouse=True)
