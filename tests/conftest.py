@@ -10,6 +10,12 @@ import pytest
 PLUGINS = Path(__file__).parent / "plugins"
 
 
+@pytest.fixture(scope="session")
+def shared_home() -> Path:
+    """A ``LLMREC_HOME`` that outlives the run (``LLMREC_TEST_HOME``), so that models are pulled once."""
+    return Path(os.environ.get("LLMREC_TEST_HOME", "~/.cache/llmrec-tests")).expanduser()
+
+
 @pytest.fixture(autouse=True)
 def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh ``LLMREC_HOME`` for each test; slow tests that need real models use ``model_home``."""
@@ -24,8 +30,7 @@ def isolated_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 
 @pytest.fixture
-def model_home(isolated_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A ``LLMREC_HOME`` that outlives the run (``LLMREC_TEST_HOME``), so that models are pulled once."""
-    home = Path(os.environ.get("LLMREC_TEST_HOME", "~/.cache/llmrec-tests")).expanduser()
-    monkeypatch.setenv("LLMREC_HOME", str(home))
-    return home
+def model_home(isolated_home: Path, shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The shared ``LLMREC_HOME`` in the place of the test's own."""
+    monkeypatch.setenv("LLMREC_HOME", str(shared_home))
+    return shared_home

@@ -45,10 +45,10 @@ class ClaimCheck:
     def _check_quote(self, index: int) -> Iterator[str]:
         token = self.claim.tokens[index]
         phrase = words(token.text)
+        if token.text in self.support.texts:
+            return
         if title_words(token.text) in self.sources.titles:
             self._named.append((index, title_words(token.text)))
-        elif token.text in self.support.texts:
-            return
         elif not (phrase and self.support.states(phrase)):
             yield _says(token.text, token, "is not in the evidence that it cites")
         elif token.text[0].isupper() and phrase in self.catalog:
@@ -60,8 +60,10 @@ class ClaimCheck:
         text = tuple(token.folded for token in tokens)
         titled: set[int] = set()
         for start, end in self._titles_in(text):
-            if (end - start > 1 or _is_name(tokens[start])) and not self.support.states(text[start:end]):
-                self._named.append((run[end - 1], text[start:end]))
+            phrase = text[start:end]
+            names = _is_name(tokens[start]) or (end - start > 1 and self.support.core(phrase))
+            if names and not self.support.states(phrase):
+                self._named.append((run[end - 1], phrase))
                 titled.update(range(start, end))
         for start, end in self.catalog.find(text):
             core = self.support.core(text[start:end])
@@ -92,16 +94,19 @@ class ClaimCheck:
         after = tokens[index + 1] if index + 1 < len(tokens) else None
         if after is not None and after.kind == "cite" and not self.claim.numbers & allowed:
             yield _says(name, tokens[index], f"is cited with {after.text}, which is not about it")
-        elif liked and not self.sources.cited & allowed:
+        elif title != self.sources.item_title and not self.sources.cited & allowed:
             yield _says(name, tokens[index], "is named without its citation")
-        if not liked and _called_liked(tokens[:index]):
+        if not liked and _called_liked((*self.claim.before, *tokens[:index])):
             yield _says(name, tokens[index], "is not an item that the user liked")
 
 
 def _called_liked(before: Sequence[Token]) -> bool:
-    """Whether the words before a title, past other titles of the same list, say that the user liked it."""
+    """Whether the words before a title, past a list that it ends with "and", say that the user liked it."""
+    listed = False
     for token in reversed(before):
-        if token.kind not in ("quote", "cite") and token.folded not in (",", "&", "and", "both"):
+        if token.folded in ("and", "&", "both"):
+            listed = True
+        elif not (listed and (token.kind in ("quote", "cite") or token.text == "," or _is_name(token))):
             return token.folded in TASTE
     return False
 

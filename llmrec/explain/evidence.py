@@ -8,16 +8,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from llmrec.explain.words import WORD
 from llmrec.schema import Columns, Evidence, Item
 
 TITLE_LENGTH = 80
 TEXT_LENGTH = 120
 CATEGORY_LENGTH = 30
 HISTORY = 3
-CATEGORIES = 5
+CATEGORIES = 3
 """At most so many items of the history and categories: more make the prompt slow and the answer a list."""
 
 URL = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.)\S*", re.IGNORECASE)
+_RULE = re.compile(r"([-#])\1+")
 _TAG = re.compile(r"<[^<>]{0,40}>")
 # Brackets are citations and double quotes are titles in an explanation; `<`, `>` and bars make the control
 # tokens of chat templates, in some models full-width.
@@ -81,15 +83,16 @@ def clean(text: str) -> str:
         for char in unicodedata.normalize("NFC", text)
         if unicodedata.category(char) not in ("Cf", "Cs", "Co", "Cn")
     )
-    text = URL.sub(" ", _TAG.sub(" ", text).translate(_RESERVED))
+    text = _RULE.sub(r"\1", _TAG.sub(" ", text).translate(_RESERVED))
+    text = URL.sub(" ", text)
     return " ".join(text.split())
 
 
 def _history(item: Item, recommended: Item) -> Evidence:
     theirs = _categories(item)
-    shared = ", ".join(category for category in _categories(recommended) if category in theirs)
-    title = display_title(item)
-    return _fact(item, "history", f'You liked "{title}"' + (f" ({shared})" if shared else ""), "history")
+    shared = [category for category in _categories(recommended) if category in theirs][:CATEGORIES]
+    alike = f" ({', '.join(shared)})" if shared else ""
+    return _fact(item, "history", f'You liked "{display_title(item)}"{alike}', "history")
 
 
 def _query(query: str) -> Iterator[Evidence]:
@@ -105,7 +108,7 @@ def _popularity(case: Case) -> Iterator[Evidence]:
 
 def _fields(item: Item, liked: Iterable[Item], query: str) -> Iterator[Evidence]:
     if categories := _categories(item):
-        yield _fact(item, "field", ", ".join(categories), Columns.CATEGORIES)
+        yield _fact(item, "field", ", ".join(categories[:CATEGORIES]), Columns.CATEGORIES)
     if sentence := _sentence(item.text, query):
         yield _fact(item, "field", sentence, Columns.TEXT)
     yield from _shared_attributes(item, liked)
@@ -133,7 +136,7 @@ def _words_of(value: object) -> list[str]:
 
 def _categories(item: Item) -> list[str]:
     names = dict.fromkeys(_cut(clean(name), CATEGORY_LENGTH) for name in item.categories)
-    return [name for name in names if name][:CATEGORIES]
+    return [name for name in names if name]
 
 
 def _sentence(text: str, query: str = "") -> str:
@@ -141,7 +144,7 @@ def _sentence(text: str, query: str = "") -> str:
     sentences = [
         sentence
         for sentence in _SENTENCE_END.split(clean(text[:10_000]))
-        if sentence and not _INSTRUCTION.search(sentence)
+        if WORD.search(sentence) and not _INSTRUCTION.search(sentence)
     ]
     wanted = set(query.casefold().split())
     best = max(sentences, key=lambda s: len(wanted & set(s.casefold().split())), default="")

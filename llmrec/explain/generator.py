@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Protocol
 
 from llmrec.errors import ConfigError, LlmrecError
@@ -44,7 +45,7 @@ def load_generator(spec: str, progress: Progress) -> Generator:
     """The generator that ``models.explainer`` of the settings names.
 
     Args:
-        spec: an asset's name or URI (a GGUF file), or ``plugin:NAME``.
+        spec: an asset's name or URI (a GGUF file, or a folder with one), or ``plugin:NAME``.
         progress: where a download shows itself.
 
     Raises:
@@ -58,9 +59,22 @@ def load_generator(spec: str, progress: Progress) -> Generator:
     from llmrec.assets.safety import check_file
     from llmrec.explain.llama import LlamaCpp
 
-    path = resolve(spec, progress)
+    path = _gguf(resolve(spec, progress))
     check_file(path)
     return LlamaCpp(path, fingerprint(spec))
+
+
+def _gguf(path: Path) -> Path:
+    """The model of an asset: the file, or the only GGUF file of the folder."""
+    if path.is_file():
+        return path
+    found = sorted(path.rglob("*.gguf"))
+    if len(found) != 1:
+        raise ConfigError(
+            f"{path}: holds {len(found)} GGUF files where an explainer needs one",
+            "Set models.explainer to file:PATH of the one to use.",
+        )
+    return found[0]
 
 
 def _plugin(name: str) -> Generator:

@@ -15,7 +15,8 @@ class Sources:
     def __init__(self, item: Item, evidence: Sequence[Evidence], cited: frozenset[int]) -> None:
         self.facts = {fact.number: fact for fact in evidence}
         self.cited = cited
-        self.titles: dict[tuple[str, ...], frozenset[int]] = {title_words(display_title(item)): frozenset()}
+        self.item_title = title_words(display_title(item))
+        self.titles: dict[tuple[str, ...], frozenset[int]] = {self.item_title: frozenset()}
         """The numbers that a title may be cited with, by the title's words."""
         for fact in evidence:
             if fact.title is not None:

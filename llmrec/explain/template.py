@@ -20,23 +20,26 @@ def write(item: Item, evidence: Sequence[Evidence]) -> str:
     title = f'"{display_title(item)}"'
     liked = [f'"{fact.title}" [{fact.number}]' for fact in evidence if fact.kind == "history"]
     asked = [f'"{fact.text}" [{fact.number}]' for fact in evidence if fact.kind == "query"]
-    about = [_about(fact) for fact in evidence if fact.kind in ("field", "community")]
+    about = [f"{said} [{fact.number}]" for fact in evidence if (said := _about(fact))]
+    given = [
+        f'"{fact.text}" [{fact.number}]' for fact in evidence if fact.kind == "field" and not _about(fact)
+    ]
     reasons = [f"you asked for {query}" for query in asked]
     reasons += [f"you liked {_series(liked)}"] if liked else []
+    about += [f"it is given as {_series(given)}"] if given else []
     opening = "fits your taste" if liked else "is recommended"
     return f"{title} {opening}: {'; '.join(reasons + about)}."
 
 
 def _about(fact: Evidence) -> str:
+    """The words for a fact that has words of its own."""
     if fact.kind == "community":
-        said = fact.text[:1].lower() + fact.text[1:]
-    elif fact.source == Columns.CATEGORIES:
-        said = f"it is listed under {fact.text}"
-    elif fact.source == Columns.TEXT:
-        said = f'its description says "{fact.text}"'
-    else:
-        said = f'it is given as "{fact.text}"'
-    return f"{said} [{fact.number}]"
+        return fact.text[:1].lower() + fact.text[1:]
+    if fact.kind == "field" and fact.source == Columns.CATEGORIES:
+        return f"it is listed under {fact.text}"
+    if fact.kind == "field" and fact.source == Columns.TEXT:
+        return f'its description says "{fact.text}"'
+    return ""
 
 
 def _series(names: Sequence[str]) -> str:

@@ -37,13 +37,14 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A stretch of an explanation and the numbers that are cited right after it.
+    """A stretch of an explanation, the numbers that are cited right after it, and what stands before it.
 
     The last claim of a text may cite nothing, such as the words after the last citation.
     """
 
     tokens: tuple[Token, ...]
     numbers: frozenset[int]
+    before: tuple[Token, ...]
 
 
 def tokenize(text: str) -> list[Token]:
@@ -60,14 +61,12 @@ def tokenize(text: str) -> list[Token]:
 
 def claims(tokens: Sequence[Token]) -> Iterator[Claim]:
     """Cut at each group of neighbouring citations."""
-    held: list[Token] = []
-    numbers: frozenset[int] = frozenset()
-    for token in tokens:
+    begin, numbers = 0, frozenset[int]()
+    for index, token in enumerate(tokens):
         if token.kind == "cite":
             numbers |= token.numbers
         elif numbers:
-            yield Claim(tuple(held), numbers)
-            held, numbers = [], frozenset()
-        held.append(token)
-    if held:
-        yield Claim(tuple(held), numbers)
+            yield Claim(tuple(tokens[begin:index]), numbers, tuple(tokens[:begin]))
+            begin, numbers = index, frozenset()
+    if begin < len(tokens):
+        yield Claim(tuple(tokens[begin:]), numbers, tuple(tokens[:begin]))

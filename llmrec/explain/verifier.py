@@ -9,6 +9,7 @@ an untrue order pass unless they are a title or a quotation.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Verifier:
 
     def check(self, text: str, item: Item, evidence: Sequence[Evidence]) -> Verdict:
         """Check an explanation of ``item`` against its numbered evidence."""
-        text = text.translate(_TYPOGRAPHIC)
+        text = unicodedata.normalize("NFC", text).translate(_TYPOGRAPHIC)
         if reasons := tuple(_form(text)):
             return Verdict(False, reasons, ())
         tokens = tokenize(text)

@@ -34,16 +34,17 @@ _NUMBER_WORDS = (
 _NUMBERS = {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
 
 
-def fold(text: str) -> str:
+def fold(word: str) -> str:
     """Case, accents and typographic apostrophes removed."""
-    if not text.isascii():
-        text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return text.casefold().replace("’", "'")
+    if not word.isascii():
+        word = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+    return word.casefold().replace("’", "'")
 
 
 def words(text: str) -> tuple[str, ...]:
     """The folded words of a text, without punctuation."""
-    return tuple(WORD.findall(fold(text)))
+    # Cut first and fold then, as the words of an explanation are: folding may change what a letter is.
+    return tuple(fold(word) for word in WORD.findall(unicodedata.normalize("NFC", text)))
 
 
 def stem(word: str) -> str:
