@@ -92,7 +92,7 @@ class ExplainSettings(_Settings):
     timeout: float = Field(
         default=10.0, gt=0, description="seconds for one explanation, then the template answers"
     )
-    max_tokens: int = Field(default=80, ge=8)
+    max_tokens: int = Field(default=110, ge=8)
 
 
 class Settings(_Settings):
