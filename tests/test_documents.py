@@ -289,14 +289,14 @@ TOKENIZERS = st.sampled_from([WORDS, Letters(), Merging()])
 
 
 @given(items, TOKENIZERS)
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 def test_documents_always_fit(item: Item, tokenizer: Tokenizer) -> None:
     document = document_of(item, tokenizer)
     assert tokenizer.count_tokens([document.text])[0] <= tokenizer.max_tokens
 
 
 @given(items, TOKENIZERS)
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 def test_what_is_reported_as_cut_was_lost_and_from_the_last(item: Item, tokenizer: Tokenizer) -> None:
     # The prompt is such that each field can be found again in the text.
     body = "{{ title }}\x00{% for field in fields %}{{ field.name }}={{ field.text }}\x00{% endfor %}"

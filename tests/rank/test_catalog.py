@@ -54,6 +54,15 @@ def test_more_items_than_are_kept_in_memory(world: World, monkeypatch: pytest.Mo
         ]
 
 
+def test_recent_items_are_not_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    catalog, read = Catalog(world.table, exact_items=1000), []
+    items = world.table.items
+    monkeypatch.setattr(world.table, "items", lambda ids: read.append(ids) or items(ids))
+    for rows in ([1, 2], [2, 1], [2, 3]):
+        catalog.items(np.array(rows, np.intp))
+    assert read == [["i1", "i2"], ["i3"]]
+
+
 def test_titles(world: World) -> None:
     assert list(world.exact.titles()) == [f"Film {number}" for number in range(ITEMS)]
 
