@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -37,6 +37,15 @@ class _Loaded:
     snapshot: Snapshot
     catalog: Catalog
     ranker: Ranker
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """Who asks: their taste, the rows of it that they may be said to like, and their words."""
+
+    taste: Taste
+    liked: frozenset[int]
+    query: str
 
 
 class Recommender:
@@ -102,18 +111,30 @@ class Recommender:
             raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
         loaded = self._refresh()
         catalog, ranker = loaded.catalog, loaded.ranker
-        named = self._rows_named([*likes], "likes")
-        excluded = self._rows_named([*exclude], "exclude")
-        events = self._events(user_id, known=bool(query or likes))
-        history = catalog.rows([event.item_id for event in events])
-        rows = np.array(list(dict.fromkeys([*named, *history])), np.intp)
-        taste = Taste(rows, self._vector(user_id, query, rows))
+        request = self._request(user_id, query, likes)
+        hidden = np.concatenate([request.taste.history, self._rows_named([*exclude], "exclude")])
         allowed = None if where is None else catalog.rows(catalog.table.matching(where))
-        ranked = ranker.rank(taste, k, np.concatenate([rows, excluded]), allowed)
-        if not explain:
-            return self._recommendations(ranked)
-        liked = {*named, *catalog.rows(_liked(events))}
-        return self._recommendations(ranked, lambda entry, item: self._case(entry, item, taste, liked, query))
+        found = self._recommendations(ranker.rank(request.taste, k, hidden, allowed))
+        return [self._explained(entry, request) for entry in found] if explain else found
+
+    def explain(
+        self,
+        recommendation: Recommendation,
+        user_id: str | None = None,
+        *,
+        query: str = "",
+        likes: Sequence[str] = (),
+    ) -> Recommendation:
+        """A recommendation with its explanation, for whoever :meth:`recommend` gave it to.
+
+        To be called with the same user, query and likes; it lets a caller show a list before its explanations
+        are written.
+
+        Raises:
+            RequestError: as for :meth:`recommend`.
+        """
+        self._refresh()
+        return self._explained(recommendation, self._request(user_id, query, likes))
 
     def similar(self, item_id: str, *, k: int = 10) -> list[Recommendation]:
         """The items whose text is nearest to an item's; scores are cosines, -1 to 1.
@@ -197,6 +218,15 @@ class Recommender:
         catalog = Catalog(present.table, settings.rank.exact_items)
         return _Loaded(present.snapshot, catalog, Ranker.load(present.channels, catalog, settings.rank))
 
+    def _request(self, user_id: str | None, query: str, likes: Sequence[str]) -> _Request:
+        catalog = self._loaded.catalog
+        named = self._rows_named([*likes], "likes")
+        events = self._events(user_id, known=bool(query or likes))
+        history = catalog.rows([event.item_id for event in events])
+        rows = np.array(list(dict.fromkeys([*named, *history])), np.intp)
+        liked = frozenset({*named.tolist(), *catalog.rows(_liked(events)).tolist()})
+        return _Request(Taste(rows, self._vector(user_id, query, rows)), liked, query)
+
     def _events(self, user_id: str | None, known: bool) -> list[Interaction]:
         """A user's events, newest first; ``known`` says that something else is known of who asks."""
         if user_id is None:
@@ -242,33 +272,31 @@ class Recommender:
                 raise UnknownItemError(f"{what}: item {item!r} is not in the catalog", hint)
         return catalog.rows(ids)
 
-    def _recommendations(
-        self, ranked: Sequence[Ranked], case_of: Callable[[Ranked, Item], Case] | None = None
-    ) -> list[Recommendation]:
-        """Ranked rows with their items, explained where ``case_of`` gives the cases."""
+    def _recommendations(self, ranked: Sequence[Ranked]) -> list[Recommendation]:
         items = self._loaded.catalog.items(np.array([entry.row for entry in ranked], np.intp))
         return [
-            Recommendation(
-                item.item_id,
-                item.title,
-                entry.score,
-                entry.contributions,
-                None if case_of is None else self.explainer.explain(case_of(entry, item)),
-            )
+            Recommendation(item.item_id, item.title, entry.score, entry.contributions)
             for entry, item in zip(ranked, items, strict=True)
         ]
 
-    def _case(self, entry: Ranked, item: Item, taste: Taste, liked: Collection[int], query: str) -> Case:
-        """What moved the score: the liked items with the largest positive influence, strongest first."""
-        influence = self._loaded.ranker.influence(taste, entry.row)
-        order = [
+    def _explained(self, entry: Recommendation, request: _Request) -> Recommendation:
+        """Explained by what moved the score: liked items with the largest positive influence come first."""
+        (row,) = self._rows_named([entry.item_id], "item")
+        history, catalog = request.taste.history, self._loaded.catalog
+        influence = self._loaded.ranker.influence(request.taste, int(row))
+        strongest = [
             at
-            for at in np.argsort(-influence, kind="stable")
-            if influence[at] > 0 and taste.history[at] in liked
+            for at in np.argsort(-influence, kind="stable").tolist()
+            if influence[at] > 0 and int(history[at]) in request.liked
         ][:_CITED_HISTORY]
-        cited = self._loaded.catalog.items(taste.history[order]) if order else []
-        history = tuple((past, float(influence[at])) for past, at in zip(cited, order, strict=True))
-        return Case(item, history, entry.contributions, query)
+        cited = catalog.items(history[strongest])
+        case = Case(
+            catalog.items(np.array([row]))[0],
+            tuple((item, float(influence[at])) for item, at in zip(cited, strongest, strict=True)),
+            entry.contributions,
+            request.query,
+        )
+        return replace(entry, explanation=self.explainer.explain(case))
 
 
 def _liked(events: Sequence[Interaction]) -> list[str]:

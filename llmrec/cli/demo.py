@@ -10,7 +10,7 @@ import typer
 
 from llmrec.cli.index import WorkspaceOption
 from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
-from llmrec.cli.recommend import print_recommendations
+from llmrec.cli.recommend import print_explanations, print_recommendations
 
 _DATASET = "movielens-100k"
 _SHOWN_HISTORY = 8
@@ -37,19 +37,21 @@ def demo(
     report = IndexRun(opened, sources, progress=progress)()
     opened.close()
     with Recommender.open(root, progress) as recommender:
-        history = recommender.history(user)[:_SHOWN_HISTORY]
         found = recommender.recommend(user, k=10)
-        explained = recommender.recommend(user, k=_EXPLAINED, explain=True)
-    entries = [*explained, *found[_EXPLAINED:]]
-    if as_json:
-        print_json({"user_id": user, "recommendations": [entry.to_json() for entry in entries]})
-        return
-    console.print(
-        plain(f"MovieLens-100K: {report.items:,} films, {report.events:,} ratings, in {root}"), style="dim"
-    )
-    rows = [(event.item_id, item.title if item else "", f"{event.weight:g}") for event, item in history]
-    print_table(f"What user {user} rated last", ["item", "title", "rating"], rows)
-    print_recommendations(f"Recommended to user {user}", entries)
+        explained = (recommender.explain(entry, user) for entry in found[:_EXPLAINED])
+        if as_json:
+            entries = [*explained, *found[_EXPLAINED:]]
+            print_json({"user_id": user, "recommendations": [entry.to_json() for entry in entries]})
+            return
+        read = f"MovieLens-100K: {report.items:,} films, {report.events:,} ratings, in {root}"
+        console.print(plain(read), style="dim")
+        rows = [
+            (event.item_id, item.title if item else "", f"{event.weight:g}")
+            for event, item in recommender.history(user)[:_SHOWN_HISTORY]
+        ]
+        print_table(f"What user {user} rated last", ["item", "title", "rating"], rows)
+        print_recommendations(f"Recommended to user {user}", found)
+        print_explanations(explained)
     console.print()
     console.print(plain(_next_steps(root, user, found[0].item_id, time.monotonic() - began)))
 

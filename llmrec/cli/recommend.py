@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -32,19 +32,20 @@ def recommend(
     from llmrec.workspace import find_workspace
 
     with Recommender.open(find_workspace(workspace), progress_for(as_json)) as recommender:
-        found = recommender.recommend(
-            user,
-            k=k,
-            query=query,
-            likes=_ids(likes),
-            where=where,
-            exclude=_ids(exclude),
-            explain=explain,
+        if explain:
+            # Both take a while and use little of Python: the explainer's model loads while the list is made.
+            Thread(target=lambda: recommender.explainer, daemon=True).start()
+        liked = _ids(likes)
+        found = recommender.recommend(user, k=k, query=query, likes=liked, where=where, exclude=_ids(exclude))
+        explained = (
+            recommender.explain(entry, user, query=query, likes=liked) for entry in (found if explain else [])
         )
-    if as_json:
-        print_json({"user_id": user, "recommendations": [entry.to_json() for entry in found]})
-    else:
+        if as_json:
+            entries = [*explained] if explain else found
+            print_json({"user_id": user, "recommendations": [entry.to_json() for entry in entries]})
+            return
         print_recommendations(f"For {user}" if user else "For you", found)
+        print_explanations(explained)
 
 
 def similar(
@@ -66,7 +67,7 @@ def similar(
 
 
 def print_recommendations(title: str, found: Sequence[Recommendation]) -> None:
-    """A table with a column for each channel's contribution, and the explanations below it."""
+    """A table with a column for each channel's contribution."""
     channels = list(dict.fromkeys(name for entry in found for name in entry.contributions))
     rows = [
         (
@@ -81,17 +82,19 @@ def print_recommendations(title: str, found: Sequence[Recommendation]) -> None:
     print_table(title, ["#", "item", "title", "score", *channels], rows)
     if not found:
         console.print("Nothing is left to recommend: every item was seen, excluded or filtered out.")
-    for place, entry in enumerate(found, 1):
+
+
+def print_explanations(explained: Iterable[Recommendation]) -> None:
+    """Each explanation with its citations resolved, as soon as it is written."""
+    for place, entry in enumerate(explained, 1):
         if entry.explanation is None:
             continue
-        written = (
-            "written by the model, checked" if entry.explanation.source == "model" else "from the template"
-        )
+        by_model = entry.explanation.source == "model"
         console.print()
         console.print(plain(f"{place}. {entry.explanation.text}"))
         for cited in entry.explanation.citations:
             console.print(plain(f"   [{cited.number}] {cited.text} ({cited.source})"), style="dim")
-        console.print(plain(f"   {written}"), style="dim")
+        console.print("   written by the model, checked" if by_model else "   from the template", style="dim")
 
 
 def _ids(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from llmrec.documents import is_identifier
 from llmrec.explain.words import WORD
 from llmrec.schema import Columns, Evidence, Item
 
@@ -125,7 +126,7 @@ def _shared_attributes(item: Item, liked: Iterable[Item]) -> Iterator[Evidence]:
     for name in sorted(item.attributes):
         theirs = {value for other in others for value in _words_of(other.attributes.get(name))}
         shared = [value for value in _words_of(item.attributes[name]) if value in theirs]
-        if shared:
+        if shared and not is_identifier(name, item.attributes[name]):
             yield _fact(item, "field", _cut(f"{clean(name)}: {', '.join(shared)}", TEXT_LENGTH), name)
 
 
