@@ -6,6 +6,7 @@ import difflib
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,7 @@ class Recommender:
         self.progress = progress
         self._vectors: OrderedDict[tuple[str, str], Scores] = OrderedDict()
         self._loaded = self._load()
+        self._explainer: Future[Explainer] | None = None
 
     @classmethod
     def open(cls, path: str | Path, progress: Progress = NoProgress()) -> Self:
@@ -181,9 +183,21 @@ class Recommender:
         settings = self.workspace.settings
         return load_encoder(settings.models.encoder, settings.encoder, self.progress)
 
-    @cached_property
+    @property
     def explainer(self) -> Explainer:
         """The explainer of the workspace, loaded on first use."""
+        self.prepare_explanations()
+        assert self._explainer is not None
+        return self._explainer.result()
+
+    def prepare_explanations(self) -> None:
+        """Begin to load the explainer beside other work; :meth:`explain` waits for it."""
+        if self._explainer is None:
+            loader = ThreadPoolExecutor(max_workers=1)
+            self._explainer = loader.submit(self._load_explainer)
+            loader.shutdown(wait=False)
+
+    def _load_explainer(self) -> Explainer:
         settings = self.workspace.settings
         return load_explainer(
             settings.models.explainer,
@@ -204,7 +218,7 @@ class Recommender:
         """The present snapshot; loaded again when an index run has published another."""
         if self.workspace.snapshot() != self._loaded.snapshot:
             self._loaded = self._load()
-            self.__dict__.pop("explainer", None)
+            self._explainer = None
         return self._loaded
 
     def _load(self) -> _Loaded:

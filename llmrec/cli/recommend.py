@@ -33,8 +33,7 @@ def recommend(
 
     with Recommender.open(find_workspace(workspace), progress_for(as_json)) as recommender:
         if explain:
-            # Both take a while and use little of Python: the explainer's model loads while the list is made.
-            Thread(target=lambda: recommender.explainer, daemon=True).start()
+            recommender.prepare_explanations()
         liked = _ids(likes)
         found = recommender.recommend(user, k=k, query=query, likes=liked, where=where, exclude=_ids(exclude))
         explained = (
