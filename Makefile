@@ -21,7 +21,9 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/encode.py
-	$(BIN)/python benchmarks/recommend.py
+	$(BIN)/llmrec demo --workspace .llmrec/demo > /dev/null
+	$(BIN)/python benchmarks/recommend.py .llmrec/demo
+	$(BIN)/python benchmarks/explain.py .llmrec/demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
