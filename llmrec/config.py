@@ -62,9 +62,12 @@ WEIGHTS = {"linear": 1.0, "semantic": 0.3, "popularity": 0.1}
 
 
 class RankSettings(_Settings):
-    """How channels are weighed. A weight of 0, or none beside others, switches a channel off."""
+    """How channels are weighed. A weight of 0 switches a channel off; one not named keeps its default."""
 
     weights: dict[str, float] = Field(default_factory=WEIGHTS.copy)
+    query_weight: float = Field(
+        default=1.5, ge=0, description="weight of semantic where the text is a query, which should lead"
+    )
     ease_lambda: float = Field(default=50.0, gt=0, description="L2 regularisation of EASE")
     ease_side: int = Field(default=10_000, ge=1, description="largest side of the matrix that EASE inverts")
     exact_items: int = Field(default=200_000, ge=0, description="largest catalog that is scored whole")
@@ -75,7 +78,7 @@ class RankSettings(_Settings):
     def _are_channels(cls, weights: dict[str, float]) -> dict[str, float]:
         if unknown := sorted(set(weights) - set(WEIGHTS)):
             raise ValueError(f"no such channel: {', '.join(unknown)}; channels: {', '.join(WEIGHTS)}")
-        return weights
+        return WEIGHTS | weights
 
 
 class StoreSettings(_Settings):

@@ -99,7 +99,7 @@ class Recommender:
         Args:
             user_id: a user of the log or user table; with ``query`` or ``likes`` it may be new.
             k: how many at most, 1 to 1000.
-            query: what is wanted, in words; it takes the place of the history's text.
+            query: what is wanted, in words; it takes the place of the history's text, and leads.
             likes: ids of items to count as the newest of the history.
             where: SQL condition on columns and attributes, such as ``year >= 1990``.
             exclude: ids of items to leave out, beside those the user already has events with.
@@ -239,7 +239,8 @@ class Recommender:
         history = catalog.rows([event.item_id for event in events])
         rows = np.array(list(dict.fromkeys([*named, *history])), np.intp)
         liked = frozenset({*named.tolist(), *catalog.rows(_liked(events)).tolist()})
-        return _Request(Taste(rows, self._vector(user_id, query, rows)), liked, query)
+        taste = Taste(rows, self._vector(user_id, query, rows), asked=bool(query))
+        return _Request(taste, liked, query)
 
     def _events(self, user_id: str | None, known: bool) -> list[Interaction]:
         """A user's events, newest first; ``known`` says that something else is known of who asks."""

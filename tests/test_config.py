@@ -82,9 +82,9 @@ def test_models_that_are_not_a_table_are_refused() -> None:
         parse_settings('models = "big"', "llmrec.toml")
 
 
-def test_weights_are_taken_as_written() -> None:
+def test_weights_that_are_not_named_keep_their_defaults() -> None:
     weights = parse_settings("[rank.weights]\nsemantic = 2\npopularity = 0.0\n", "x").rank.weights
-    assert weights == {"semantic": 2.0, "popularity": 0.0}
+    assert weights == {"linear": 1.0, "semantic": 2.0, "popularity": 0.0}
 
 
 def test_a_weight_of_no_channel_is_refused_with_the_choices() -> None:

@@ -46,6 +46,14 @@ def test_a_query_alone_finds_items_by_their_text(recommender: Recommender) -> No
     assert found[0].item_id == "music-3"
 
 
+def test_a_query_leads_although_the_history_says_otherwise(recommender: Recommender) -> None:
+    best = recommender.recommend("u0", query="violin bow", k=1, explain=True)[0]
+    assert best.item_id == "music-3"
+    assert best.contributions["semantic"] > best.contributions["linear"]
+    assert best.explanation is not None
+    assert best.explanation.citations[0].kind == "query"
+
+
 def test_likes_alone_stand_for_a_history(recommender: Recommender) -> None:
     found = recommender.recommend(likes=["garden-0", "garden-1"], k=2)
     assert {entry.item_id for entry in found} == {"garden-2", "garden-3"}
@@ -59,6 +67,10 @@ def test_filter_and_exclusion(recommender: Recommender) -> None:
     found = recommender.recommend("u0", k=12, where="year >= 1992 AND price < 40", exclude=["garden-2"])
     assert {entry.item_id for entry in found} == {"music-2"}
     assert recommender.recommend("u0", k=12, where="year > 3000") == []
+
+
+def test_a_semicolon_inside_quotes_is_part_of_a_value(recommender: Recommender) -> None:
+    assert recommender.recommend("u0", k=12, where="title = 'a; b'") == []
 
 
 def test_listed_categories_can_be_filtered(recommender: Recommender) -> None:
@@ -75,6 +87,7 @@ def test_listed_categories_can_be_filtered(recommender: Recommender) -> None:
         ({"user_id": "u0", "exclude": ["x"]}, UnknownItemError, "exclude: item 'x'"),
         ({"user_id": "u0", "where": "color = 'red'"}, FilterError, "year"),
         ({"user_id": "u0", "where": "year >="}, FilterError, "--where"),
+        ({"user_id": "u0", "where": "year > 1; DROP TABLE items"}, FilterError, "more than one"),
         ({"user_id": "u0", "where": "year >= 'many'"}, FilterError, "--where"),
         ({"user_id": "u0", "k": 0}, RequestError, "out of range"),
         ({"user_id": "u0", "k": 10**9}, RequestError, "out of range"),

@@ -105,8 +105,9 @@ def _workspace(root: Path) -> Iterator[Check]:
         return
     try:
         opened = Workspace(root)
-        damage = opened.events.check()
-        yield Check("events", "problem" if damage else "ok", "; ".join(damage) or str(opened.events.counts()))
+        damage, counts = opened.events.check(), opened.events.counts()
+        held = f"{counts['events']:,} events of {counts['users']:,} users"
+        yield Check("events", "problem" if damage else "ok", "; ".join(damage) or held)
         present = opened.present()
         found = (
             f"{present.snapshot.items:,} items, {len(present.snapshot.files)} files verified"

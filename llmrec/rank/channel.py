@@ -18,10 +18,17 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """What is known of whoever asks: rows of their items, newest first, and a unit vector of their text."""
+    """What is known of whoever asks.
+
+    Args:
+        history: rows of their items, newest first.
+        vector: unit vector of their text, None where there is none.
+        asked: whether that text is a query of theirs, rather than made of their history.
+    """
 
     history: Rows = field(default_factory=lambda: np.empty(0, np.intp))
     vector: Scores | None = None
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,8 +57,8 @@ class Ranker:
         self.catalog = catalog
         self.channels = tuple(channels)
         self.settings = settings
-        self.scorer = WeightedScorer(settings.weights)
-        self._active = [channel for channel in self.channels if settings.weights.get(channel.name)]
+        self._scorer = WeightedScorer(settings.weights)
+        self._asked_scorer = WeightedScorer(settings.weights | {Semantic.name: settings.query_weight})
 
     @classmethod
     def fit(cls, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Ranker:
@@ -105,8 +105,7 @@ class Ranker:
             allowed: the only rows to consider; None for all.
         """
         rows = self._candidates(taste, k + len(hidden), allowed)
-        scores = self._channel_scores(taste, rows)
-        scored = self.scorer(scores)
+        scored = self._scorer_for(taste)(self._channel_scores(taste, rows))
         shown = ~np.isin(rows, hidden)
         if allowed is not None:
             shown &= np.isin(rows, allowed)
@@ -138,16 +137,24 @@ class Ranker:
         """What each history item adds to the score of ``row``, in units of the score, (history,)."""
         total = np.zeros(len(taste.history), np.float32)
         rows = self._candidates(taste, self.settings.candidates, None)
-        for channel in self._active:
+        scorer = self._scorer_for(taste)
+        for channel in self._active(taste):
             influence = channel.influence(taste, row)
             scores = None if influence is None else channel.score(taste, rows)
             if influence is not None and scores is not None:
-                total += np.float32(self.scorer.slope(channel.name, scores)) * influence
+                total += np.float32(scorer.slope(channel.name, scores)) * influence
         return total
+
+    def _scorer_for(self, taste: Taste) -> WeightedScorer:
+        return self._asked_scorer if taste.asked else self._scorer
+
+    def _active(self, taste: Taste) -> list[Channel]:
+        """The channels that have a weight: what a channel without one would compute adds nothing."""
+        return [channel for channel in self.channels if channel.name in self._scorer_for(taste).weights]
 
     def _channel_scores(self, taste: Taste, rows: Rows) -> dict[str, Scores]:
         scores = {}
-        for channel in self._active:
+        for channel in self._active(taste):
             found = channel.score(taste, rows)
             if found is not None:
                 scores[channel.name] = found
@@ -157,7 +164,7 @@ class Ranker:
         if self.catalog.exact:
             return np.arange(len(self.catalog))
         count = max(self.settings.candidates, 2 * wanted)
-        proposed = [channel.propose(taste, count) for channel in self._active]
+        proposed = [channel.propose(taste, count) for channel in self._active(taste)]
         if allowed is not None:
             proposed.append(allowed[:count])
         return np.unique(np.concatenate([np.empty(0, np.intp), *proposed]))

@@ -63,8 +63,9 @@ def _standardised(scores: Scores) -> Scores:
 
 
 def _spread(scores: Scores) -> float:
-    """Standard deviation; 0 where scores differ by rounding only, which division would blow up."""
+    """Standard deviation; 0 where scores differ by rounding only, or by less than a float32 can divide by."""
     if not len(scores):
         return 0.0
     spread = float(scores.std(dtype=np.float64))
-    return spread if spread > _ROUNDING * float(np.abs(scores).max()) else 0.0
+    least = max(_ROUNDING * float(np.abs(scores).max()), float(np.finfo(np.float32).tiny))
+    return spread if spread > least else 0.0

@@ -46,8 +46,8 @@ class Semantic:
         return self.catalog.rows(self.catalog.table.nearest(taste.vector, count)[0])
 
     def influence(self, taste: Taste, row: int) -> Scores | None:
-        """An equal share of the item's cosine to each history item: the user's text is made of them."""
-        if taste.vector is None or not len(taste.history):
+        """An equal share of the item's cosine to each history item, where the user's text is made of them."""
+        if taste.vector is None or taste.asked or not len(taste.history):
             return None
         target = self.catalog.vectors(np.array([row], np.intp))[0]
         cosines: Scores = self.catalog.vectors(taste.history) @ target

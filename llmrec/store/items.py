@@ -37,6 +37,7 @@ _VERSIONS = 16
 """Commits after which a table is written anew. Lance would clean old versions by age, and so could remove the
 one that the present snapshot names; whole tables are dropped instead, once no snapshot needs them."""
 
+_QUOTED = re.compile(r"'(?:[^']|'')*'|`[^`]*`|\"[^\"]*\"")
 _NOISE = re.compile(r"^Invalid input, |, \S+\.rs:\d+.*$| Valid fields are .*$")
 """Parts of Lance's messages that say nothing to whoever wrote a filter."""
 
@@ -95,8 +96,10 @@ class ItemTable:
         """Ids of the items for which a SQL expression over columns and attributes is true.
 
         Raises:
-            FilterError: the expression does not parse, or names a column that no item has.
+            FilterError: the expression does not parse, names a column that no item has, or is more than one.
         """
+        if ";" in _QUOTED.sub("", where):  # Lance would ignore what follows
+            raise FilterError(f"--where {where!r}: more than one expression", "Join conditions by AND or OR.")
         try:
             table = self._table.search().where(where).select([Columns.ITEM]).to_arrow()
         except (ValueError, RuntimeError) as error:

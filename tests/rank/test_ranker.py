@@ -114,7 +114,7 @@ def test_nothing_known_gives_the_catalog_in_its_order(world: World) -> None:
 
 
 def test_a_weight_of_zero_switches_a_channel_off(world: World) -> None:
-    settings = RankSettings(weights={"linear": 1.0, "semantic": 0.0})
+    settings = RankSettings(weights={"linear": 1.0, "semantic": 0.0, "popularity": 0.0})
     ranker = Ranker.fit(world.exact, world.interactions, settings)
     assert set(ranker.rank(TASTES[3], 1, NOTHING)[0].contributions) == {"linear"}
 

@@ -61,6 +61,12 @@ def test_small_differences_count_where_they_are_real() -> None:
     assert scored.total.tolist() == pytest.approx([-1.2247, 0.0, 1.2247], abs=1e-3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_scores_too_close_to_divide_by_their_spread_add_nothing() -> None:
+    scored = WeightedScorer({"a": 1.0})({"a": np.array([1e-45, 0.0, 0.0], np.float32)})
+    assert scored.total.tolist() == [0.0, 0.0, 0.0]
+
+
 def test_a_weight_of_zero_or_none_leaves_a_channel_out() -> None:
     said = {name: np.array([1.0, 2.0], np.float32) for name in "abc"}
     scored = WeightedScorer({"a": 1.0, "b": 0.0})(said)
