@@ -28,6 +28,8 @@ def start(*arguments: object, prefix: tuple[str, ...] = (), **environment: str) 
     """The command line in a process of its own."""
     return subprocess.Popen(
         [*prefix, *COMMAND, *map(str, arguments)],
+        # A test run that was started in the background ignores SIGINT, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
