@@ -35,6 +35,12 @@ _INSTRUCTION = re.compile(
     re.IGNORECASE,
 )
 
+_DANGLING = re.compile(
+    r"(?: (?:an?|the|and|or|but|of|in|on|at|to|for|from|with|as|when|while|where|who|which|that|is|are))+$",
+    re.IGNORECASE,
+)
+"""Words that a cut text should not end with: they begin something that is no longer there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -159,4 +165,5 @@ def _cut(text: str, length: int) -> str:
     head = text[: length - 1]
     clause = max(head.rfind(mark) for mark in (", ", "; ", ": ", " - "))
     end = clause if clause > length // 2 else head.rfind(" ")
-    return head[: end if end > 0 else length - 1].rstrip(" ,;:-") + "…"
+    kept = head[: end if end > 0 else length - 1].rstrip(" ,;:-")
+    return _DANGLING.sub("", kept).rstrip(" ,;:-") + "…"

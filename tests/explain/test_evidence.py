@@ -42,6 +42,11 @@ def test_sentences_do_not_end_at_abbreviations() -> None:
     assert gather(Case(item, (), {}))[-1].text == "Mr. Potato works for the U.S. Army"
 
 
+def test_a_cut_text_does_not_end_in_the_middle_of_a_phrase() -> None:
+    item = Item("1", "Loop", text=f"A man is caught in a serious loop when {'x' * 200}")
+    assert gather(Case(item, (), {}))[-1].text == "A man is caught in a serious loop…"
+
+
 def test_long_texts_are_cut_after_a_clause() -> None:
     item = replace(TOYS, text=f"A doll that waits {'and waits ' * 6}for years, {'and ' * 40}.")
     assert gather(Case(item, (), {}))[-1].text == f"A doll that waits {'and waits ' * 6}for years…"
