@@ -109,8 +109,7 @@ class Recommender:
             RequestError: nobody and nothing was named, ``k`` is out of range, a user or item is unknown, or
                 ``where`` does not parse.
         """
-        if not 1 <= k <= MAX_K:
-            raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
+        _check_count(k)
         loaded = self._refresh()
         catalog, ranker = loaded.catalog, loaded.ranker
         request = self._request(user_id, query, likes)
@@ -144,8 +143,7 @@ class Recommender:
         Raises:
             RequestError: ``k`` is out of range, or the item is unknown.
         """
-        if not 1 <= k <= MAX_K:
-            raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
+        _check_count(k)
         loaded = self._refresh()
         catalog, ranker = loaded.catalog, loaded.ranker
         row = self._rows_named([item_id], "item")
@@ -312,6 +310,11 @@ class Recommender:
             request.query,
         )
         return replace(entry, explanation=self.explainer.explain(case))
+
+
+def _check_count(k: int) -> None:
+    if not 1 <= k <= MAX_K:
+        raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
 
 
 def _liked(events: Sequence[Interaction]) -> list[str]:

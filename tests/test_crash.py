@@ -37,6 +37,13 @@ def start(*arguments: object, prefix: tuple[str, ...] = (), **environment: str) 
     )
 
 
+def wait_for_journal(process: subprocess.Popen[str], root: Path) -> None:
+    """Until an index run, still alive, has kept its first batch."""
+    while not list((root / "staging").rglob("*.arrow")):
+        assert process.poll() is None
+        time.sleep(0.01)
+
+
 def answers(root: Path) -> list[tuple[str, float]]:
     """What the workspace answers now."""
     with Recommender.open(root) as recommender:
@@ -106,9 +113,7 @@ def test_a_killed_run_is_continued_from_its_journal(tmp_path: Path) -> None:
     write_items(sources.catalog, large_shop(0))
     process = start("index", sources.catalog, "-w", root)
     journal = root / "staging" / "update"
-    while not list(journal.glob("*.arrow")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_for_journal(process, root)
     process.kill()
     process.communicate()
     assert Workspace(root).snapshot() is None
@@ -196,9 +201,7 @@ def test_a_second_index_run_is_refused_and_readers_keep_one_snapshot(tmp_path: P
     before = answers(root)
     write_items(sources.catalog, large_shop(1))
     first = start("index", sources.catalog, "-w", root, LLMREC_TEST_SECONDS="3")
-    while not list((root / "staging").rglob("*.arrow")):
-        assert first.poll() is None
-        time.sleep(0.01)
+    wait_for_journal(first, root)
     second = start("index", sources.catalog, "-w", root)
     _, error = second.communicate(timeout=60)
     assert second.returncode == 1
@@ -235,9 +238,7 @@ def test_interrupting_a_run_ends_cleanly_and_loses_nothing(tmp_path: Path) -> No
     root = make_workspace(tmp_path / "w", encoder="plugin:slow-words").root
     write_items(sources.catalog, large_shop(0))
     process = start("index", sources.catalog, "-w", root)
-    while not list((root / "staging").rglob("*.arrow")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_for_journal(process, root)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode != 0
