@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from llmrec.errors import ConfigError, WorkspaceError
 
-FORMAT = 1
+FORMAT = 2
 """Version of the workspace layout; raised whenever an older llmrec could not read what a newer one wrote."""
 
 
@@ -19,8 +19,14 @@ class _Settings(BaseModel):
 
 
 class ModelSettings(_Settings):
-    """Which model fills each role: an asset's name, a URI (``hf: file: pypi:``), or ``plugin:NAME``."""
+    """Which model fills each role: an asset's name, a URI (``hf: file: pypi:``), or ``plugin:NAME``.
 
+    ``captioner`` and ``transcriber`` may be empty: then pictures are not captioned, speech is not written
+    down. The captioner is a BLIP checkpoint, the transcriber a Whisper model.
+    """
+
+    captioner: str = ""
+    transcriber: str = "whisper-base"
     encoder: str = "all-minilm-l6-v2"
     explainer: str = "smollm2-135m-instruct"
 
@@ -43,6 +49,64 @@ class EncoderSettings(_Settings):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     batch_size: int = Field(default=16, ge=1, le=4096)
     max_tokens: int | None = Field(default=None, ge=8, description="None: what the model was trained with")
+
+
+class MediaSettings(_Settings):
+    """What of an item's media is opened, and the limits on a file. What is beyond one is flagged."""
+
+    pictures: int = Field(default=3, ge=0, description="pictures of an item that are read, the first ones")
+    frames: int = Field(default=6, ge=1, le=64, description="frames taken of a video, spread over its shots")
+    max_bytes: int = Field(default=1 << 29, ge=1)
+    max_pixels: int = Field(default=100_000_000, ge=1, description="width x height of a picture or frame")
+    max_seconds: float = Field(default=3600.0, gt=0, description="length of a sound or video")
+    timeout: float = Field(default=120.0, gt=0, description="seconds to download, or to open, one file")
+    max_side: int = Field(default=1600, ge=64, description="longer pictures are reduced to this side")
+    denoise: bool = Field(default=False, description="reduce steady noise before speech is written down")
+    allow_hosts: tuple[str, ...] = Field(
+        default=(), description="hosts from which media are downloaded; none are unless named"
+    )
+
+
+class CaptionSettings(_Settings):
+    """How pictures are captioned.
+
+    ``engine`` and ``precision`` as in :class:`EncoderSettings`; on a GPU ``auto`` is float16, and ``nf4``
+    loads the weights in four bits. A caption is kept out of the document as unsure where its mean token
+    log-probability is below ``min_log_probability`` or its margin over a blank picture below ``min_margin``.
+    """
+
+    engine: Literal["auto", "torch", "openvino"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16", "nf4"] = "auto"
+    batch_size: int = Field(default=8, ge=1, le=1024)
+    beams: int = Field(default=1, ge=1, le=16)
+    min_new_tokens: int = Field(default=0, ge=0)
+    max_new_tokens: int = Field(default=24, ge=1, le=256)
+    prompt: str = Field(default="", description="name of a prompt whose words begin every caption")
+    min_log_probability: float = Field(default=-10.0, le=0)
+    min_margin: float = 0.0
+
+
+class OcrSettings(_Settings):
+    """How text in pictures is read. Lines below ``min_confidence`` are left out."""
+
+    enabled: bool = True
+    min_confidence: float = Field(default=0.8, ge=0, le=1)
+
+
+class TranscriptSettings(_Settings):
+    """How speech is written down.
+
+    ``engine``: ``faster-whisper`` (CTranslate2 weights), ``openai-whisper`` (the original implementation);
+    ``auto`` takes faster-whisper. ``precision``: ``auto`` is int8 on a CPU and float16 on a GPU.
+    """
+
+    engine: Literal["auto", "faster-whisper", "openai-whisper"] = "auto"
+    precision: Literal["auto", "int8", "float16", "float32"] = "auto"
+    language: str | None = Field(default=None, description="ISO 639-1 code; None: detected")
+    beams: int = Field(default=1, ge=1, le=16)
+    batch_size: int = Field(default=8, ge=1, le=256)
+    min_confidence: float = Field(default=0.3, ge=0, le=1, description="segments below it are left out")
+    max_no_speech: float = Field(default=0.6, ge=0, le=1, description="likewise above this probability")
 
 
 class DocumentSettings(_Settings):
@@ -105,6 +169,10 @@ class Settings(_Settings):
     profile: str = "small"
     models: ModelSettings = ModelSettings()
     encoder: EncoderSettings = EncoderSettings()
+    media: MediaSettings = MediaSettings()
+    caption: CaptionSettings = CaptionSettings()
+    ocr: OcrSettings = OcrSettings()
+    transcript: TranscriptSettings = TranscriptSettings()
     documents: DocumentSettings = DocumentSettings()
     rank: RankSettings = RankSettings()
     store: StoreSettings = StoreSettings()

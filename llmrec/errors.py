@@ -36,8 +36,13 @@ class ReaderError(LlmrecError):
     """A catalog or log that cannot be read; the message starts with ``file:line``."""
 
 
-class MediaRefusedError(LlmrecError):
-    """A media reference that leads out of its catalog's folder, or to something that is not a plain file."""
+class MediaError(LlmrecError):
+    """A media file that cannot be opened, or is beyond a limit; the message says which and why."""
+
+
+class MediaRefusedError(MediaError):
+    """A media reference that leads out of its catalog's folder, to something that is not a plain file, or to
+    a host that was not allowed."""
 
 
 class PromptError(LlmrecError):

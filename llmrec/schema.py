@@ -106,12 +106,15 @@ class TextPiece:
     """A piece of an item's text with where it came from.
 
     Args:
-        kind: ``title``, ``text``, ``category``, ``attribute``, ``caption``, ``ocr`` or ``transcript``.
+        kind: ``title``, ``text``, ``category``, ``attribute``, ``caption``, ``ocr``, ``transcript`` or
+            ``look`` (size and colours of a picture).
         source: the column or media file that it came from.
         start: seconds from the start of the media, when it has time.
         end: likewise.
         model: the model that made it, when one did.
         confidence: 0 to 1, when the model states one.
+        margin: of a caption, nats a token by which it is likelier with its picture than with a blank one.
+        unsure: whether it was kept out of the document, since its model may have guessed.
     """
 
     kind: str
@@ -121,6 +124,8 @@ class TextPiece:
     end: float | None = None
     model: str | None = None
     confidence: float | None = None
+    margin: float | None = None
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

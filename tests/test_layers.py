@@ -19,8 +19,10 @@ STAGES = [
     {"schema", "errors", "progress"},
     {"config"},
     {"assets"},
+    {"runtime"},
     {"readers"},
     {"media"},
+    {"modality"},
     {"prompts"},
     {"documents"},
     {"encode"},
@@ -33,7 +35,17 @@ STAGES = [
 ]
 STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}
 
-HEAVY = {"torch", "transformers", "sentence_transformers", "openvino", "xllamacpp", "datasets", "pandas"}
+MEDIA = {"PIL", "av", "cv2", "rapidocr", "faster_whisper", "ctranslate2", "whisper", "onnxruntime"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "openvino",
+    "xllamacpp",
+    "datasets",
+    "pandas",
+    *MEDIA,
+}
 MAX_LINES = 350
 
 

@@ -71,7 +71,7 @@ def _machine() -> Iterator[Check]:
 def _device() -> str:
     import torch
 
-    from llmrec.encode.runtime import import_openvino
+    from llmrec.runtime.openvino import import_openvino
 
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()} (CUDA)"

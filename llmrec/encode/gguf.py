@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from llmrec.encode.cache import cached_folder
 from llmrec.errors import AssetError, MissingExtraError
 from llmrec.progress import Progress
+from llmrec.runtime.folders import cached_folder
 
 _RECIPE = "gguf 1"
 """Raised whenever the conversion below would write another model."""
@@ -39,7 +39,7 @@ def _convert(gguf: Path, target: Path) -> None:
     import torch
     import transformers
 
-    from llmrec.encode.torch_engine import quiet
+    from llmrec.runtime.libraries import quiet
 
     options = {"gguf_file": gguf.name, "local_files_only": True}
     # Releases that can keep weights packed do so unless told otherwise, and cannot save them then.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import sys
-from pathlib import Path
 
 from llmrec import assets
 from llmrec.assets import safety
@@ -17,6 +14,8 @@ from llmrec.encode.tokens import FolderTokenizer
 from llmrec.encode.transformer import Engine, TransformerEncoder
 from llmrec.errors import AssetError
 from llmrec.progress import NoProgress, Progress
+from llmrec.runtime.devices import has_gpu
+from llmrec.runtime.folders import engine_folder
 
 _SCHEME = "llmrec encoder 1"
 """Raised whenever pooling, truncation or normalisation change, so that no vectors of two kinds are mixed."""
@@ -78,7 +77,7 @@ def _model_folder(spec: str, progress: Progress) -> ModelFolder:
         from llmrec.encode.gguf import model_folder_of
 
         safety.check_file(path)
-        path = model_folder_of(path, _cache(spec, "gguf"), progress)
+        path = model_folder_of(path, engine_folder(spec, "gguf"), progress)
     if not path.is_dir():
         raise AssetError(f"{path}: not an encoder", "It has to be a model folder or a .gguf file.")
     safety.check_model_folder(path)
@@ -88,26 +87,13 @@ def _model_folder(spec: str, progress: Progress) -> ModelFolder:
 def _load_engine(spec: str, folder: ModelFolder, settings: EncoderSettings, progress: Progress) -> Engine:
     engine = settings.engine
     if engine == "auto":
-        engine = "torch" if _has_gpu() else "openvino"
+        engine = "torch" if has_gpu() else "openvino"
     if engine == "torch":
         from llmrec.encode.torch_engine import TorchEngine
 
         return TorchEngine(folder, settings.precision)
     from llmrec.encode.openvino_engine import OpenVinoEngine, converted_model
 
-    return OpenVinoEngine(converted_model(folder, _cache(spec, "openvino"), progress), settings.precision)
-
-
-def _cache(spec: str, engine: str) -> Path:
-    return assets.home() / "engines" / assets.fingerprint(spec)[:32] / engine
-
-
-def _has_gpu() -> bool:
-    # Importing PyTorch only to learn that there is no GPU would cost seconds; without a driver there is none.
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    import torch
-
-    return torch.cuda.is_available()
+    return OpenVinoEngine(
+        converted_model(folder, engine_folder(spec, "openvino"), progress), settings.precision
+    )

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec.encode.batches import Batch
-from llmrec.encode.cache import cached_folder
 from llmrec.encode.folder import ModelFolder
-from llmrec.encode.runtime import import_openvino
-from llmrec.errors import ConfigError
 from llmrec.progress import Progress
+from llmrec.runtime.folders import cached_folder
+from llmrec.runtime.libraries import quiet
+from llmrec.runtime.openvino import cpu_precision, import_openvino
 
 _RECIPE = "openvino 1"
 """Raised whenever the conversion below would write another model."""
@@ -37,7 +37,7 @@ class OpenVinoEngine:
         core = openvino.Core()
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": _cpu_precision(core, precision),
+            "INFERENCE_PRECISION_HINT": cpu_precision(core, precision, "encoder.precision"),
         }
         compiled = core.compile_model(model, "CPU", options)
         self._requests = openvino.AsyncInferQueue(compiled)
@@ -75,7 +75,7 @@ def converted_model(folder: ModelFolder, cache: Path, progress: Progress) -> Pat
 def _convert(folder: ModelFolder, target: Path) -> None:
     import torch
 
-    from llmrec.encode.torch_engine import load_sentence_transformer, quiet
+    from llmrec.encode.torch_engine import load_sentence_transformer
 
     class Vectors(torch.nn.Module):
         def __init__(self, model: torch.nn.Module) -> None:
@@ -98,12 +98,3 @@ def _convert(folder: ModelFolder, target: Path) -> None:
     with quiet(), torch.no_grad():
         converted = openvino.convert_model(model, example_input=example)
     openvino.save_model(converted, target, compress_to_fp16=False)
-
-
-def _cpu_precision(core: Any, precision: str) -> str:
-    in_hardware = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision == "bfloat16" and not in_hardware:
-        raise ConfigError(
-            "encoder.precision is bfloat16, but this CPU does not compute in it", 'Set it to "auto".'
-        )
-    return "bf16" if in_hardware and precision != "float32" else "f32"

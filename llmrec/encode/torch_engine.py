@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from llmrec.encode.batches import Batch
 from llmrec.encode.folder import ModelFolder
 from llmrec.errors import AssetError
+from llmrec.runtime.libraries import quiet
 
 
 class TorchEngine:
@@ -77,21 +76,3 @@ def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any) -> A
         # Which pooling is the default changed between releases of sentence-transformers.
         model[1] = type(model[1])(model[0].auto_model.config.hidden_size, pooling_mode=folder.pooling)
     return model.eval()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the bars and warnings of the model libraries, whose own progress llmrec shows."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llmrec.encode.cache import cached_folder
 from llmrec.errors import AssetError
+from llmrec.runtime.folders import cached_folder
 
 
 class Builder:

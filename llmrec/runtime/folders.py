@@ -11,9 +11,15 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from llmrec import assets
 from llmrec.errors import AssetError, LlmrecError
 
 _MANIFEST = "manifest.json"
+
+
+def engine_folder(spec: str, engine: str) -> Path:
+    """Where the form of a model is kept that an engine runs: by the content of the model."""
+    return assets.home() / "engines" / assets.fingerprint(spec)[:32] / engine
 
 
 def cached_folder(folder: Path, recipe: str, build: Callable[[Path], None]) -> Path:

@@ -9,7 +9,7 @@ os.environ.pop("CI", None)
 os.fork = lambda: sys.exit("a process was started")
 connect = lambda *_: os._exit(9)
 socket.socket.connect = connect
-from llmrec.encode.runtime import import_openvino
+from llmrec.runtime.openvino import import_openvino
 assert import_openvino().Core().available_devices
 time.sleep(0.5)
 assert [thread.name for thread in threading.enumerate()] == ["MainThread"], threading.enumerate()
@@ -28,4 +28,4 @@ def test_openvino_reports_nothing_over_the_network() -> None:
         timeout=60,
         check=False,
     )
-    assert plain.returncode != 0, "OpenVINO no longer reports its use: llmrec.encode.runtime can go"
+    assert plain.returncode != 0, "OpenVINO no longer reports its use: llmrec.runtime.openvino can go"

@@ -1,0 +1,1 @@
+"""Media to text: captions, text in pictures, transcripts."""
