@@ -1,14 +1,15 @@
 """Items and users become text: which pieces, in which order, and what is cut when they do not fit.
 
-The important pieces come first and are the last to be cut: title and categories, short attributes, the item's
-text, then long attributes; for a user the profile, then items from the newest to the oldest.
+The important pieces come first and are the last to be cut: title and categories, short attributes, captions
+of pictures, the item's text, long attributes, speech, words in pictures; for a user the profile, then items
+from the newest to the oldest.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +22,16 @@ _SHORT = 80
 
 _WORTH_KEEPING = 8
 """Tokens that must be left of a field for it to be shortened and not dropped."""
+
+_MEDIA_NAMES = {
+    "caption": "picture",
+    "transcript": "speech",
+    "ocr": "words in the picture",
+    "look": "colours",
+}
+"""What each kind of piece is called in a document."""
+
+_WRITTEN_KINDS = {Columns.TEXT: "text", Columns.CAPTION: "caption", Columns.TRANSCRIPT: "transcript"}
 
 _ID_NAME = re.compile(r"(^|[\W_])(id|uuid|url|uri|href|path|source)s?$", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -88,15 +99,20 @@ class ItemDocuments:
             text = attribute_text(value)
             (short if len(text) <= _SHORT else long).append(_attribute(name, text))
         about = [Field("about", item.text, Columns.TEXT)] if item.text else []
-        fields = [*short, *about, *long]
-        pieces = [TextPiece("title", item.title, Columns.TITLE)] if item.title else []
-        pieces += [TextPiece("category", name, Columns.CATEGORIES) for name in item.categories]
-        pieces += [
-            TextPiece("text" if field.source == Columns.TEXT else "attribute", field.text, field.source)
-            for field in fields
-        ]
+        media = _media_fields(item.pieces)
+        after = [field for kind in ("transcript", "ocr", "look") for field in media[kind]]
         head = {"title": item.title, "categories": item.categories}
-        return _Draft(Columns.TITLE, head, fields, tuple(pieces))
+        pieces = (*self._written(item, [*short, *about, *long]), *item.pieces)
+        return _Draft(Columns.TITLE, head, [*short, *media["caption"], *about, *long, *after], pieces)
+
+    def _written(self, item: Item, fields: Iterable[Field]) -> Iterator[TextPiece]:
+        """The pieces that the catalog itself says."""
+        if item.title:
+            yield TextPiece("title", item.title, Columns.TITLE)
+        for name in item.categories:
+            yield TextPiece("category", name, Columns.CATEGORIES)
+        for field in fields:
+            yield TextPiece(_WRITTEN_KINDS.get(field.source, "attribute"), field.text, field.source)
 
     def _says_nothing(self, name: str, value: AttributeValue) -> bool:
         if name in self.settings.include:
@@ -144,6 +160,24 @@ def attribute_text(value: AttributeValue) -> str:
     if isinstance(value, list):
         return ", ".join(value)
     return str(value)
+
+
+def _media_fields(pieces: Sequence[TextPiece]) -> dict[str, list[Field]]:
+    """What models said of an item's media, a field for each file.
+
+    Colours are told only of pictures that have no caption, which says more.
+    """
+    told = [piece for piece in pieces if not piece.unsure]
+    captioned = {piece.source for piece in told if piece.kind == "caption"}
+    fields: dict[str, list[Field]] = {kind: [] for kind in _MEDIA_NAMES}
+    for kind, name in _MEDIA_NAMES.items():
+        texts: dict[str, list[str]] = {}
+        for piece in told:
+            if piece.kind == kind and not (kind == "look" and piece.source in captioned):
+                texts.setdefault(piece.source, []).append(" ".join(piece.text.split()))
+        join = " " if kind == "transcript" else ". "
+        fields[kind] = [Field(name, join.join(said), source) for source, said in texts.items()]
+    return fields
 
 
 def _attribute(name: str, text: str) -> Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,7 @@ from rich.progress import (
     ProgressColumn,
     SpinnerColumn,
     Task as RichTask,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -51,25 +53,19 @@ class _Silent:
         pass
 
 
-class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: RichTask) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {self.unit}/s" if speed else "", style="progress.data.speed")
-
-
 class ConsoleProgress:
     """Bars on a terminal; elsewhere (a log file, CI) a line every ``interval`` seconds.
 
-    Written to standard error, so that ``--json`` output stays clean.
+    Operations may run at the same time, each with its bar. Written to standard error, so that ``--json``
+    output stays clean.
     """
 
     def __init__(self, console: Console | None = None, interval: float = 10.0) -> None:
         self.console = console or Console(stderr=True)
         self.interval = interval
+        self._lock = threading.Lock()
+        self._bars: RichBars | None = None
+        self._running = 0
 
     @contextmanager
     def task(self, name: str, total: int | None = None, unit: str = "items") -> Iterator[Task]:
@@ -79,30 +75,74 @@ class ConsoleProgress:
             yield lines
             lines.close()
             return
-        rate: tuple[ProgressColumn, ...] = (
-            (DownloadColumn(), TransferSpeedColumn())
-            if unit == "bytes"
-            else (MofNCompleteColumn(), _Rate(unit))
-        )
-        bars = RichBars(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            *rate,
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            console=self.console,
-        )
-        with bars:
-            yield _Bar(bars, bars.add_task(name, total=total))
+        bars = self._show()
+        try:
+            bar = bars.add_task(name, total=total, unit=unit)
+            yield _Bar(bars, bar)
+            bars.stop_task(bar)
+        finally:
+            self._hide()
+
+    def _show(self) -> RichBars:
+        """The display that all running operations share: a console can have only one."""
+        with self._lock:
+            if self._bars is None:
+                self._bars = RichBars(
+                    SpinnerColumn(),
+                    TextColumn("{task.description}", markup=False),
+                    BarColumn(),
+                    _Done(),
+                    _Rate(),
+                    TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+                    console=self.console,
+                )
+                self._bars.start()
+            self._running += 1
+            return self._bars
+
+    def _hide(self) -> None:
+        with self._lock:
+            self._running -= 1
+            if not self._running and self._bars is not None:
+                self._bars.stop()
+                self._bars = None
+
+
+class _Done(ProgressColumn):
+    """How much is done: sizes of bytes, counts of everything else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes, self._counts = DownloadColumn(), MofNCompleteColumn()
+
+    def render(self, task: RichTask) -> Text:
+        return (self._sizes if task.fields["unit"] == "bytes" else self._counts).render(task)
+
+
+class _Rate(ProgressColumn):
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes = TransferSpeedColumn()
+
+    def render(self, task: RichTask) -> Text:
+        if task.fields["unit"] == "bytes":
+            return self._sizes.render(task)
+        speed = task.finished_speed or task.speed
+        return Text(f"{rate(speed)} {task.fields['unit']}/s" if speed else "", style="progress.data.speed")
+
+
+def rate(speed: float) -> str:
+    """A speed for people: slow ones need the digits after the point."""
+    return f"{speed:,.0f}" if speed >= 20 else f"{speed:.2g}"
 
 
 class _Bar:
-    def __init__(self, bars: RichBars, task: object) -> None:
+    def __init__(self, bars: RichBars, task: TaskID) -> None:
         self._bars = bars
         self._task = task
 
     def advance(self, amount: int = 1) -> None:
-        self._bars.advance(self._task, amount)  # type: ignore[arg-type]
+        self._bars.advance(self._task, amount)
 
 
 class _Lines:
@@ -110,24 +150,26 @@ class _Lines:
         self.console = console
         self.name, self.total, self.unit, self.interval = name, total, unit, interval
         self.done = 0
+        self._lock = threading.Lock()
         self.began = self.shown = time.monotonic()
 
     def advance(self, amount: int = 1) -> None:
-        self.done += amount
-        if time.monotonic() - self.shown >= self.interval:
-            self._print()
+        with self._lock:
+            self.done += amount
+            if time.monotonic() - self.shown >= self.interval:
+                self._print()
 
     def close(self) -> None:
         self._print()
 
     def _print(self) -> None:
         self.shown = time.monotonic()
-        rate = self.done / max(self.shown - self.began, 1e-9)
+        speed = self.done / max(self.shown - self.began, 1e-9)
         of = f" of {self.total:,}" if self.total is not None else ""
         left = (
-            f", {(self.total - self.done) / rate:.0f} s left"
+            f", {(self.total - self.done) / speed:.0f} s left"
             if self.total and 0 < self.done < self.total
             else ""
         )
-        line = f"{self.name}: {self.done:,}{of} {self.unit}, {rate:,.0f}/s{left}"
+        line = f"{self.name}: {self.done:,}{of} {self.unit}, {rate(speed)}/s{left}"
         print(line, file=self.console.file, flush=True)

@@ -137,3 +137,8 @@ def load_prompt(name: str, *folders: Path) -> Prompt:
     except (OSError, UnicodeDecodeError) as error:
         raise PromptError(f"{files[name]}: cannot be read: {error}") from error
     return parse_prompt(text, files[name])
+
+
+def caption_prompt(name: str, *folders: Path) -> str:
+    """The words that begin every caption: those of the prompt of that name, none where it is empty."""
+    return load_prompt(name, *folders).render().strip() if name else ""

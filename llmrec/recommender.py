@@ -14,8 +14,8 @@ from typing import Self
 
 import numpy as np
 
-from llmrec.documents import UserDocuments
-from llmrec.encode import Encoder, encoder_fingerprint, load_encoder
+from llmrec.documents import ItemDocuments, UserDocuments
+from llmrec.encode import Encoder, encoder_fingerprint, load_encoder, load_tokenizer
 from llmrec.errors import RequestError, UnknownItemError, UnknownUserError, WorkspaceError
 from llmrec.explain import Case, Explainer, load_explainer
 from llmrec.progress import NoProgress, Progress
@@ -23,7 +23,7 @@ from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog, Rows
 from llmrec.rank.channel import Scores, Taste
 from llmrec.rank.ranker import Ranked, Ranker
-from llmrec.schema import Interaction, Item, Recommendation, User
+from llmrec.schema import Document, Interaction, Item, Recommendation, User
 from llmrec.workspace import Snapshot, Workspace
 
 MAX_K = 1000
@@ -162,6 +162,17 @@ class Recommender:
             UnknownItemError: there is none of that id.
         """
         return self.catalog.items(self._rows_named([item_id], "item"))[0]
+
+    def document(self, item_id: str) -> Document:
+        """What is known of an item in words, piece by piece, and its document as the encoder reads it.
+
+        Raises:
+            UnknownItemError: there is none of that id.
+        """
+        settings = self.workspace.settings
+        prompt = load_prompt(settings.documents.item_prompt, self.workspace.root / "prompts")
+        tokenizer = load_tokenizer(settings.models.encoder, settings.encoder, self.progress)
+        return ItemDocuments(prompt, settings.documents, tokenizer)([self.item(item_id)])[0]
 
     def history(self, user_id: str) -> list[tuple[Interaction, Item | None]]:
         """A user's events, newest first, each with its item where the catalog has it."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 AttributeValue = bool | int | float | str | list[str]
@@ -28,9 +28,54 @@ class Columns:
     IMAGES = "images"
     AUDIO = "audio"
     VIDEO = "video"
+    CAPTION = "caption"
+    """An attribute that takes the place of captions by a model."""
+    TRANSCRIPT = "transcript"
+    """Likewise, of transcripts."""
 
     KNOWN_ITEM = (ITEM, TITLE, TEXT, CATEGORIES, IMAGES, AUDIO, VIDEO)
     KNOWN_EVENT = (USER, ITEM, TIMESTAMP, WEIGHT, TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """A piece of an item's text with where it came from.
+
+    Args:
+        kind: ``title``, ``text``, ``category``, ``attribute``, ``caption``, ``ocr``, ``transcript`` or
+            ``look`` (size and colours of a picture).
+        source: the column or media file that it came from.
+        start: seconds from the start of the media, when it has time.
+        end: likewise.
+        model: the model that made it, when one did.
+        confidence: 0 to 1, when the model states one.
+        margin: of a caption, nats a token by which it is likelier with its picture than with a blank one.
+        unsure: whether it was kept out of the document, since its model may have guessed.
+    """
+
+    kind: str
+    text: str
+    source: str
+    start: float | None = None
+    end: float | None = None
+    model: str | None = None
+    confidence: float | None = None
+    margin: float | None = None
+    unsure: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """A piece of the ``show --json`` contract."""
+        return asdict(self)
+
+
+def pieces_json(pieces: Iterable[TextPiece]) -> str:
+    """Pieces as one JSON array; :func:`parse_pieces` reads it back."""
+    return json.dumps([asdict(piece) for piece in pieces], ensure_ascii=False)
+
+
+def parse_pieces(text: str) -> tuple[TextPiece, ...]:
+    """Pieces from the array that :func:`pieces_json` wrote."""
+    return tuple(TextPiece(**piece) for piece in json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +83,8 @@ class Item:
     """One row of a catalog.
 
     ``images``, ``audio`` and ``video`` are paths relative to the catalog, or URLs, as written there.
-    ``attributes`` holds every other column whose value is not empty.
+    ``attributes`` holds every other column whose value is not empty. ``pieces`` is what models said of its
+    media; a catalog's reader leaves it empty.
     """
 
     item_id: str
@@ -49,9 +95,10 @@ class Item:
     audio: tuple[str, ...] = ()
     video: tuple[str, ...] = ()
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+    pieces: tuple[TextPiece, ...] = ()
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) of everything but the id: two items with equal content share it."""
+        """SHA-256 (hex) of what the catalog says, but for the id: two items with equal content share it."""
         content = [
             self.title,
             self.text,
@@ -99,33 +146,6 @@ class Flag:
     def to_json(self) -> dict[str, str]:
         """The line of ``errors.jsonl``."""
         return {"item_id": self.item_id, "field": self.field, "source": self.source, "reason": self.reason}
-
-
-@dataclass(frozen=True, slots=True)
-class TextPiece:
-    """A piece of an item's text with where it came from.
-
-    Args:
-        kind: ``title``, ``text``, ``category``, ``attribute``, ``caption``, ``ocr``, ``transcript`` or
-            ``look`` (size and colours of a picture).
-        source: the column or media file that it came from.
-        start: seconds from the start of the media, when it has time.
-        end: likewise.
-        model: the model that made it, when one did.
-        confidence: 0 to 1, when the model states one.
-        margin: of a caption, nats a token by which it is likelier with its picture than with a blank one.
-        unsure: whether it was kept out of the document, since its model may have guessed.
-    """
-
-    kind: str
-    text: str
-    source: str
-    start: float | None = None
-    end: float | None = None
-    model: str | None = None
-    confidence: float | None = None
-    margin: float | None = None
-    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

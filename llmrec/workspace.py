@@ -15,8 +15,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from llmrec.assets import home
 from llmrec.config import FORMAT, PROFILES, Settings, check_format, load_settings, problems
 from llmrec.errors import ConfigError, CorruptFileError, WorkspaceError
+from llmrec.modality.cache import LayeredCache, MediaCache
 from llmrec.store.events import EventStore, sqlite_url
 from llmrec.store.items import ItemStore, ItemTable
 from llmrec.store.journal import Journal
@@ -117,6 +119,10 @@ class Workspace:
             yield
         finally:
             lock.release()
+
+    def media_cache(self) -> LayeredCache:
+        """What is known of media, here and in the cache that workspaces share."""
+        return LayeredCache(MediaCache(self.root / "media.db"), MediaCache(home() / "media.db"))
 
     def journal(self, name: str) -> Journal:
         """The journal of an index run of that kind (``update`` or ``rebuild``)."""

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
+from llmrec.progress import rate
 
 if TYPE_CHECKING:
     from llmrec.indexing import IndexReport
+    from llmrec.modality.pipeline import MediaReport
+
+_SHOWN_FLAGS = 10
+_MEDIA_NAMES = {
+    "caption": "captioned",
+    "ocr": "read for text",
+    "transcript": "transcribed",
+    "look": "colours",
+}
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -26,7 +37,10 @@ WorkspaceOption = Annotated[
 
 def index(
     catalog: Annotated[
-        Path, typer.Argument(help="Items: JSON Lines, CSV, Parquet, a datasets folder, MovieLens, RecBole.")
+        Path,
+        typer.Argument(
+            help="Items: JSON Lines, CSV, Parquet, a folder of media, datasets, MovieLens, RecBole."
+        ),
     ],
     interactions: Annotated[
         list[Path] | None, typer.Option("--interactions", "-i", help="A log of events; may be given again.")
@@ -46,6 +60,12 @@ def index(
     ] = False,
     delete_missing: Annotated[
         bool, typer.Option("--delete-missing", help="Remove items that the catalog no longer has.")
+    ] = False,
+    allow_hosts: Annotated[
+        str, typer.Option(help="Hosts from which media may be downloaded, separated by commas.")
+    ] = "",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Open again the media that could not be read before.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,6 +88,8 @@ def index(
         sources,
         rebuild=rebuild,
         delete_missing=delete_missing,
+        retry_failed=retry_failed,
+        allow_hosts=[host.strip() for host in allow_hosts.split(",") if host.strip()],
         progress=progress_for(as_json),
     )
     report = run()
@@ -98,6 +120,8 @@ def report_json(report: IndexReport, root: Path, seconds: float) -> dict[str, An
         "flagged": [flag.to_json() for flag in report.flags],
         "cut": {name: {"items": items, "tokens": tokens} for name, (items, tokens) in report.cut.items()},
         "skipped_attributes": report.skipped,
+        "media": _media_json(report.media),
+        "missing": [missing.to_json() for missing in report.missing],
         "seconds": round(seconds, 3),
     }
 
@@ -119,6 +143,33 @@ def _print_report(report: IndexReport, root: Path, seconds: float) -> None:
     ]
     if report.skipped:
         rows.append(("kept out of documents (identifiers)", ", ".join(report.skipped)))
+    rows += list(_media_rows(report.media))
     print_table(f"{root}: indexed in {seconds:.1f} s", ["what", "how many"], rows)
-    for flag in report.flags[:5]:
-        console.print(plain(f"flagged {flag.item_id}: {flag.field}: {flag.reason}"))
+    for missing in report.missing:
+        console.print(plain(f"not done: {missing.what}: {missing.why}"), soft_wrap=True)
+        console.print(plain(f"  {missing.remedy}"), soft_wrap=True)
+    if report.flags:
+        shown = [(flag.item_id, flag.field, flag.source, flag.reason) for flag in report.flags[:_SHOWN_FLAGS]]
+        more = len(report.flags) - len(shown)
+        title = f"Flagged (the first {len(shown)} of {len(report.flags):,})" if more else "Flagged"
+        print_table(title, ["item", "field", "source", "reason"], shown)
+
+
+def _media_json(media: MediaReport) -> dict[str, Any]:
+    """Files by kind of task: done now (and in how many seconds), and taken from the cache."""
+    return {
+        "done": dict(media.done),
+        "seconds": {kind: round(seconds, 3) for kind, seconds in media.seconds.items()},
+        "cached": dict(media.cached),
+        "unsure_captions": media.unsure,
+    }
+
+
+def _media_rows(media: MediaReport) -> Iterator[tuple[str, object]]:
+    for kind, name in _MEDIA_NAMES.items():
+        done, cached, seconds = media.done[kind], media.cached[kind], media.seconds[kind]
+        if done or cached:
+            speed = f" at {rate(done / seconds)}/s" if done and seconds else ""
+            yield name, f"{done:,} files{speed}, {cached:,} from the cache"
+    if media.unsure:
+        yield "captions kept out as unsure", f"{media.unsure:,}"

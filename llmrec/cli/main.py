@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from llmrec import __version__
-from llmrec.cli import datasets, demo, doctor, index, models, prompts, recommend
+from llmrec.cli import cache, datasets, demo, doctor, index, models, prompts, recommend, show
 from llmrec.cli.output import print_error
 from llmrec.errors import LlmrecError
 
@@ -24,6 +24,8 @@ app.command()(demo.demo)
 app.command()(index.index)
 app.command()(recommend.recommend)
 app.command()(recommend.similar)
+app.command()(show.show)
+app.add_typer(cache.app, name="cache")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(prompts.app, name="prompts")

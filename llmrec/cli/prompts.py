@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from llmrec.cli.index import WorkspaceOption
-from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
+from llmrec.cli.output import JsonOption, print_json, print_table, progress_for
+from llmrec.cli.show import document_json, print_document
 
 app = typer.Typer(help="Templates by which items, users and explanations become text.", no_args_is_help=True)
 
@@ -65,18 +66,12 @@ def render(
     as_json: JsonOption = False,
 ) -> None:
     """Print an item's document as the encoder reads it, with what was cut."""
-    from llmrec.documents import ItemDocuments
-    from llmrec.prompts import load_prompt
     from llmrec.recommender import Recommender
     from llmrec.workspace import find_workspace
 
     with Recommender.open(find_workspace(workspace), progress_for(as_json)) as recommender:
-        settings = recommender.workspace.settings.documents
-        prompt = load_prompt(settings.item_prompt, recommender.workspace.root / "prompts")
-        document = ItemDocuments(prompt, settings, recommender.encoder)([recommender.item(item)])[0]
+        document = recommender.document(item)
     if as_json:
-        print_json({"item_id": item, "document": document.text, "cut": dict(document.cut)})
-        return
-    console.print(plain(document.text))
-    for field, tokens in document.cut.items():
-        console.print(plain(f"cut to fit the encoder: {tokens} tokens of {field}"), style="dim")
+        print_json({"item_id": item, **document_json(document)})
+    else:
+        print_document(document)

@@ -10,6 +10,7 @@ from llmrec.errors import ReaderError
 from llmrec.readers import movielens, recbole
 from llmrec.readers.arrow import open_dataset, open_parquet, split_of
 from llmrec.readers.delimited import open_delimited
+from llmrec.readers.folder import is_dataset, open_folder
 from llmrec.readers.jsonl import open_json
 from llmrec.readers.lines import open_binary
 from llmrec.readers.table import Format, Reject, Table
@@ -26,7 +27,7 @@ _SUFFIXES: dict[str, Format] = {
 
 
 def open_table(path: Path, reject: Reject) -> AbstractContextManager[Table]:
-    """Open a file of any format, or a saved ``datasets`` folder.
+    """Open a file of any format, a saved ``datasets`` folder, or a folder of media.
 
     Text formats may be compressed: ``items.csv.gz``.
 
@@ -37,8 +38,9 @@ def open_table(path: Path, reject: Reject) -> AbstractContextManager[Table]:
 
 
 def _format_of(path: Path) -> Format:
-    if os.path.isdir(split_of(path)[0]):
-        return open_dataset
+    folder, split = split_of(path)
+    if os.path.isdir(folder):
+        return open_dataset if split or is_dataset(folder) else open_folder
     name = path.name.removesuffix(".gz")
     if name in movielens.NAMES:
         return movielens.open_movielens

@@ -23,7 +23,8 @@ def read_items(
 
     Args:
         source: JSON Lines, a JSON array, CSV, TSV, Parquet, RecBole ``.item``, MovieLens ``movies.csv``,
-            ``movies.dat`` or ``u.item``, or a ``datasets`` folder (``folder#split``); text may be gzip.
+            ``movies.dat`` or ``u.item``, a ``datasets`` folder (``folder#split``), or a folder of media; text
+            may be gzip.
         mapping: our column names by those of the file, for columns that are not recognised by name.
         on_flag: told of each row or value that is left out. Of items with one id the first is kept.
 

@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from llmrec.schema import AttributeValue, Columns, Document, Item
+from llmrec.schema import AttributeValue, Columns, Document, Item, parse_pieces, pieces_json
 
 ATTRIBUTES = "_attributes"
 DOCUMENT = "_document"
+PIECES = "_pieces"
 KEY = "_key"
 VECTOR = "_vector"
 
@@ -31,10 +32,11 @@ _FIXED = [
     pa.field(Columns.AUDIO, _STRINGS),
     pa.field(Columns.VIDEO, _STRINGS),
     pa.field(ATTRIBUTES, pa.string()),
+    pa.field(PIECES, pa.string()),
     pa.field(DOCUMENT, pa.string()),
     pa.field(KEY, pa.string()),
 ]
-ITEM_COLUMNS = [field.name for field in _FIXED[:8]]
+ITEM_COLUMNS = [field.name for field in _FIXED[:9]]
 """Columns from which an :class:`Item` is read back."""
 
 AttributeTypes = dict[str, pa.DataType]
@@ -61,6 +63,7 @@ def rows_of(
         pa.array([list(item.audio) for item in items], _STRINGS),
         pa.array([list(item.video) for item in items], _STRINGS),
         pa.array([json.dumps(dict(item.attributes), ensure_ascii=False) for item in items], pa.string()),
+        pa.array([pieces_json(item.pieces) for item in items], pa.string()),
         pa.array([document.text for document in documents], pa.string()),
         pa.array(keys, pa.string()),
         pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dimension),
@@ -79,6 +82,7 @@ def item_of(row: Mapping[str, Any]) -> Item:
         audio=tuple(row[Columns.AUDIO] or ()),
         video=tuple(row[Columns.VIDEO] or ()),
         attributes=json.loads(row[ATTRIBUTES] or "{}"),
+        pieces=parse_pieces(row[PIECES] or "[]"),
     )
 
 

@@ -1,8 +1,8 @@
 """The index run: a catalog and its logs become a new snapshot of a workspace.
 
-Read → compare with what is there → encode what changed into the journal → write the items → train the
-channels → commit. Only the last step is visible to readers. A run that is killed anywhere leaves the old
-snapshot, and a journal from which the next run continues.
+Read → compare with what is there → turn media of what changed into text → encode it into the journal → write
+the items → train the channels → commit. Only the last step is visible to readers. A run that is killed
+anywhere leaves the old snapshot, and a journal from which the next run continues.
 """
 
 from __future__ import annotations
@@ -11,63 +11,27 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
+from contextlib import closing
 from pathlib import Path
 
 from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, encoder_fingerprint, load_encoder
-from llmrec.errors import MediaRefusedError, WorkspaceError
-from llmrec.media.paths import is_url, resolve_media
-from llmrec.progress import NoProgress, Progress
-from llmrec.prompts import load_prompt
+from llmrec.errors import WorkspaceError
+from llmrec.indexing.report import IndexReport, Sources, write_errors
+from llmrec.indexing.steps import chunks, disk_errors, with_failures, without_refused
+from llmrec.modality.cache import LayeredCache
+from llmrec.modality.files import MediaFiles, Reference
+from llmrec.modality.load import Modalities
+from llmrec.modality.pipeline import MediaText
+from llmrec.progress import NoProgress, Progress, Task
+from llmrec.prompts import caption_prompt, load_prompt
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.ranker import Ranker, interactions_of
 from llmrec.readers import read_interactions, read_items, read_users, source_digest
-from llmrec.schema import Columns, Flag, Item
+from llmrec.schema import Flag, Item
 from llmrec.store.journal import Journal
 from llmrec.store.rows import rows_of
 from llmrec.workspace import Present, Snapshot, Workspace
-
-ERRORS = "errors.jsonl"
-_CHUNK = 512
-"""Items encoded between two writes of the journal: what a kill can cost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """What to index.
-
-    ``item_columns`` and ``event_columns`` map a source's column name to llmrec's, where they differ.
-    """
-
-    catalog: Path
-    interactions: tuple[Path, ...] = ()
-    users: tuple[Path, ...] = ()
-    item_columns: Mapping[str, str] = field(default_factory=dict)
-    event_columns: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class IndexReport:
-    """What an index run did.
-
-    ``cut`` maps a field to (items in which it was cut, tokens lost); ``skipped`` names the attributes kept
-    out of documents because they look like identifiers.
-    """
-
-    items: int = 0
-    encoded: int = 0
-    resumed: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    events: int = 0
-    new_events: int = 0
-    users: int = 0
-    flags: list[Flag] = field(default_factory=list)
-    cut: dict[str, tuple[int, int]] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
 
 
 class IndexRun:
@@ -78,6 +42,8 @@ class IndexRun:
         sources: what to index.
         rebuild: begin anew beside the present items, and swap at the end.
         delete_missing: remove items that the catalog no longer has.
+        retry_failed: open again the media that could not be read before.
+        allow_hosts: hosts from which media may be downloaded, beside those of the settings.
         progress: where to show what is done.
     """
 
@@ -88,15 +54,22 @@ class IndexRun:
         *,
         rebuild: bool = False,
         delete_missing: bool = False,
+        retry_failed: bool = False,
+        allow_hosts: Sequence[str] = (),
         progress: Progress = NoProgress(),
     ) -> None:
         self.workspace = workspace
         self.sources = sources
         self.rebuild = rebuild
         self.delete_missing = delete_missing
+        self.retry_failed = retry_failed
         self.progress = progress
         self.report = IndexReport()
+        self._files: Counter[str] = Counter()
+        """Files of changed items for each kind of task."""
         settings = workspace.settings
+        hosts = (*settings.media.allow_hosts, *allow_hosts)
+        self._media_settings = settings.media.model_copy(update={"allow_hosts": hosts})
         self.prompt = load_prompt(settings.documents.item_prompt, workspace.root / "prompts")
         self.fingerprint = encoder_fingerprint(settings.models.encoder, settings.encoder)
         recipe = [self.prompt.identity, self.fingerprint, settings.documents.model_dump_json()]
@@ -110,8 +83,15 @@ class IndexRun:
             WorkspaceError: another run is writing, the disk is full, or the present items were encoded by
                 another model and ``rebuild`` was not asked for.
         """
-        with self.workspace.lock(), _disk_errors(self.workspace.root):
+        with (
+            self.workspace.lock(),
+            disk_errors(self.workspace.root),
+            closing(self.workspace.media_cache()) as cache,
+        ):
             present = self._base()
+            if self.retry_failed:
+                cache.own.forget_failures()
+            self.media = self._media_text(cache)
             journal = self.workspace.journal("rebuild" if self.rebuild else "update")
             changed, deleted = self._compare(present)
             if changed:
@@ -120,7 +100,8 @@ class IndexRun:
             if changed or deleted or logs or present is None:
                 self._publish(present, journal, changed, deleted, logs)
             journal.clear()
-            self._write_errors()
+            self.report.media, self.report.missing = self.media.report, self.media.modalities.missing
+            write_errors(self.report.flags, self.workspace.root)
         return self.report
 
     def _base(self) -> Present | None:
@@ -130,6 +111,18 @@ class IndexRun:
         self.workspace.require_encoder(self.fingerprint)
         return self.workspace.present()
 
+    def _media_text(self, cache: LayeredCache) -> MediaText:
+        settings, catalog = self.workspace.settings, self.sources.catalog
+        prompt = caption_prompt(settings.caption.prompt, self.workspace.root / "prompts")
+        root = catalog if catalog.is_dir() else catalog.parent
+        return MediaText(
+            MediaFiles(root, self._media_settings, cache.own),
+            Modalities(settings, prompt, self.progress),
+            cache,
+            settings,
+            self.progress,
+        )
+
     def _compare(self, present: Present | None) -> tuple[dict[str, str], set[str]]:
         """(item id → key) of new and changed items, and the ids of items to delete."""
         kept = present.table.keys() if present else {}
@@ -137,11 +130,15 @@ class IndexRun:
         seen: set[str] = set()
         with self.progress.task("Reading the catalog") as task:
             for item in self._items(self.report.flags.append):
-                key = self._key(item)
+                references = self.media.files.of(item)
+                key = self._key(item, references)
+                self.report.flags += (failures := self.media.failures(item, references))
                 seen.add(item.item_id)
-                if kept.get(item.item_id) != key:
+                if kept.get(item.item_id) != with_failures(key, failures):
                     changed[item.item_id] = key
+                    self._files += self.media.count(item, references)
                 task.advance()
+        self.media.files.flush()
         deleted = set(kept) - seen if self.delete_missing else set()
         self.report.unchanged = len(seen) - len(changed)
         self.report.deleted = len(deleted)
@@ -149,32 +146,48 @@ class IndexRun:
         return changed, deleted
 
     def _encode(self, changed: Mapping[str, str], journal: Journal) -> None:
-        """Encode the changed items that the journal does not hold yet."""
-        waiting = (item for item in self._items(_ignore) if self._key(item) == changed.get(item.item_id))
+        """Describe and encode the changed items that the journal does not hold yet."""
         encoder: Encoder | None = None
         cut: Counter[str] = Counter()
         lost: Counter[str] = Counter()
-        with self.progress.task("Encoding items", total=len(changed)) as task:
-            while chunk := list(islice(waiting, _CHUNK)):
-                new = [item for item in chunk if journal.key_of(item.item_id) != changed[item.item_id]]
-                self.report.resumed += len(chunk) - len(new)
-                task.advance(len(chunk) - len(new))
-                if not new:
-                    continue
+        known = set(self.report.flags)
+        with (
+            self.progress.task("Encoding items", total=len(changed)) as task,
+            closing(self.media(self._waiting(changed, journal, task), self._files)) as described,
+        ):
+            for chunk in chunks(described):
                 if encoder is None:
                     settings = self.workspace.settings
                     encoder = load_encoder(settings.models.encoder, settings.encoder, self.progress)
                     to_documents = ItemDocuments(self.prompt, settings.documents, encoder)
-                documents = to_documents(new)
+                items = [item for item, _ in chunk]
+                documents = to_documents(items)
                 vectors = encoder.encode([document.text for document in documents], kind="item")
-                journal.append(rows_of(new, documents, [changed[item.item_id] for item in new], vectors))
+                keys = [with_failures(changed[item.item_id], failures) for item, failures in chunk]
+                journal.append(rows_of(items, documents, keys, vectors))
+                self.report.flags += [flag for _, flags in chunk for flag in flags if flag not in known]
                 for document in documents:
                     cut.update(document.cut.keys())
                     lost.update(document.cut)
-                self.report.encoded += len(new)
-                task.advance(len(new))
+                self.report.encoded += len(items)
+                task.advance(len(items))
         self.report.cut = {name: (count, lost[name]) for name, count in cut.most_common()}
         self.report.skipped = sorted(to_documents.skipped) if encoder is not None else []
+
+    def _waiting(self, changed: Mapping[str, str], journal: Journal, task: Task) -> Iterator[Item]:
+        """The changed items that are not in the journal."""
+        for item in self._items(_ignore):
+            if item.item_id not in changed:
+                continue
+            references = self.media.files.of(item)
+            key = self._key(item, references)
+            if key != changed[item.item_id]:
+                continue  # it changed since the comparison: for the next run
+            if journal.key_of(item.item_id) == with_failures(key, self.media.failures(item, references)):
+                self.report.resumed += 1
+                task.advance()
+                continue
+            yield without_refused(item, references)
 
     def _read_logs(self, present: Present | None) -> dict[str, int]:
         """Stage the logs that were not read before; their digests and numbers of events."""
@@ -247,57 +260,15 @@ class IndexRun:
         return int(first.schema.field(-1).type.list_size)
 
     def _items(self, on_flag: Callable[[Flag], None]) -> Iterator[Item]:
-        root = self.sources.catalog.parent
-        for item in read_items(self.sources.catalog, mapping=self.sources.item_columns, on_flag=on_flag):
-            yield _with_safe_media(item, root, on_flag)
+        return read_items(self.sources.catalog, mapping=self.sources.item_columns, on_flag=on_flag)
 
-    def _key(self, item: Item) -> str:
+    def _key(self, item: Item, references: Sequence[Reference]) -> str:
+        """Identity of what an item's row is made of, but for media that could not be read."""
         digest = self._recipe.copy()
         digest.update(item.content_hash().encode())
+        digest.update(self.media.identity(item, references).encode())
         return digest.hexdigest()[:32]
-
-    def _write_errors(self) -> None:
-        path = self.workspace.root / ERRORS
-        part = path.with_suffix(".part")
-        lines = (json.dumps(flag.to_json(), ensure_ascii=False) + "\n" for flag in self.report.flags)
-        part.write_text("".join(lines), encoding="utf-8")
-        part.replace(path)
-
-
-def _with_safe_media(item: Item, root: Path, on_flag: Callable[[Flag], None]) -> Item:
-    """The item without references that lead out of the catalog's folder; each of them is flagged."""
-    kept: dict[str, tuple[str, ...]] = {}
-    for name in (Columns.IMAGES, Columns.AUDIO, Columns.VIDEO):
-        references: Sequence[str] = getattr(item, name)
-        kept[name] = tuple(value for value in references if _is_safe(item, name, value, root, on_flag))
-    if all(kept[name] == getattr(item, name) for name in kept):
-        return item
-    return Item(item.item_id, item.title, item.text, item.categories, attributes=item.attributes, **kept)
-
-
-def _is_safe(item: Item, name: str, value: str, root: Path, on_flag: Callable[[Flag], None]) -> bool:
-    if is_url(value):
-        return True  # nothing is fetched here
-    try:
-        resolve_media(root, value)
-    except MediaRefusedError as error:
-        on_flag(Flag(item.item_id, name, value, error.message))
-        return False
-    return True
 
 
 def _ignore(flag: Flag) -> None:
     """The second reading of a catalog finds what the first one flagged."""
-
-
-@contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        if "No space left" not in str(error) and "File too large" not in str(error):
-            raise
-        raise WorkspaceError(
-            f"{root}: the disk is full; the previous index is intact",
-            "Free some space and run the same command again: it continues where it stopped.",
-        ) from error

@@ -1,0 +1,83 @@
+"""``llmrec cache``: texts of media that were made once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from llmrec.cli.index import WorkspaceOption
+from llmrec.cli.models import megabytes
+from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
+
+if TYPE_CHECKING:
+    from llmrec.modality.cache import CacheStats, LayeredCache
+    from llmrec.workspace import Workspace
+
+app = typer.Typer(help="Captions, transcripts and texts of media, kept by content.", no_args_is_help=True)
+
+
+@app.command()
+def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Count what is kept, in the workspace and in the cache that all workspaces share."""
+    with _opened(workspace) as (_, cache):
+        found = {"workspace": cache.own.stats(), "shared": cache.shared.stats()}
+    if as_json:
+        print_json({name: _json(entry) for name, entry in found.items()})
+        return
+    for name, entry in found.items():
+        rows = [
+            (kind, f"{entry.results.get(kind, 0):,}", f"{entry.failures.get(kind, 0):,}")
+            for kind in sorted({*entry.results, *entry.failures})
+        ]
+        print_table(f"{name}: {entry.path} ({megabytes(entry.size)})", ["kind", "results", "failures"], rows)
+
+
+@app.command()
+def prune(
+    workspace: WorkspaceOption = None,
+    older_than: Annotated[
+        float, typer.Option(min=0, help="Days without use after which the shared cache drops a result.")
+    ] = 90,
+    as_json: JsonOption = False,
+) -> None:
+    """Drop from the workspace what its settings no longer make or whose file is gone or changed.
+
+    The shared cache drops what no workspace used for `--older-than` days.
+    """
+    from llmrec.modality.load import Modalities
+    from llmrec.prompts import caption_prompt
+
+    with _opened(workspace) as (opened, cache), opened.lock():
+        prompt = caption_prompt(opened.settings.caption.prompt, opened.root / "prompts")
+        keys = Modalities(opened.settings, prompt, progress_for(as_json)).keys()
+        dropped = {
+            "workspace": cache.own.prune_tasks(keys),
+            "shared": cache.shared.prune_older(older_than),
+        }
+    if as_json:
+        print_json({"dropped": dropped})
+        return
+    for name, count in dropped.items():
+        console.print(plain(f"{name}: {count:,} results dropped"))
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[tuple[Workspace, LayeredCache]]:
+    from llmrec.workspace import Workspace, find_workspace
+
+    with closing(Workspace(find_workspace(path))) as opened, closing(opened.media_cache()) as cache:
+        yield opened, cache
+
+
+def _json(entry: CacheStats) -> dict[str, Any]:
+    return {
+        "path": str(entry.path),
+        "results": entry.results,
+        "failures": entry.failures,
+        "files": entry.files,
+        "size": entry.size,
+    }
