@@ -7,13 +7,13 @@ import hashlib
 from llmrec import assets
 from llmrec.assets import safety
 from llmrec.config import EncoderSettings
-from llmrec.encode import plugins
 from llmrec.encode.base import Encoder, Tokenizer
 from llmrec.encode.folder import ModelFolder, read_model_folder
 from llmrec.encode.tokens import FolderTokenizer
 from llmrec.encode.transformer import Engine, TransformerEncoder
 from llmrec.errors import AssetError
 from llmrec.progress import NoProgress, Progress
+from llmrec.runtime import plugins
 from llmrec.runtime.devices import has_gpu
 from llmrec.runtime.folders import engine_folder
 
@@ -36,8 +36,8 @@ def load_encoder(spec: str, settings: EncoderSettings, progress: Progress | None
         ConfigError: the settings do not fit the model or machine, or the plug-in is unknown.
         MissingExtraError: the spec is a GGUF file and the ``gguf`` extra is not installed.
     """
-    if spec.startswith(plugins.PREFIX):
-        return plugins.load_plugin(spec.removeprefix(plugins.PREFIX), settings)
+    if plugins.is_plugin(spec):
+        return _plugin(spec, settings)
     progress = progress or NoProgress()
     folder = _model_folder(spec, progress)
     return TransformerEncoder(
@@ -51,8 +51,8 @@ def load_encoder(spec: str, settings: EncoderSettings, progress: Progress | None
 
 def load_tokenizer(spec: str, settings: EncoderSettings, progress: Progress | None = None) -> Tokenizer:
     """The tokenizer of an encoder, without loading the model; see :func:`load_encoder`."""
-    if spec.startswith(plugins.PREFIX):
-        return plugins.load_plugin(spec.removeprefix(plugins.PREFIX), settings)
+    if plugins.is_plugin(spec):
+        return _plugin(spec, settings)
     return FolderTokenizer(_model_folder(spec, progress or NoProgress()), settings.max_tokens)
 
 
@@ -65,10 +65,15 @@ def encoder_fingerprint(spec: str, settings: EncoderSettings) -> str:
     Raises:
         AssetError: the spec is unknown, or a URI whose content was not pulled yet.
     """
-    if spec.startswith(plugins.PREFIX):
-        return plugins.load_plugin(spec.removeprefix(plugins.PREFIX), settings).fingerprint
+    if plugins.is_plugin(spec):
+        return _plugin(spec, settings).fingerprint
     parts = (_SCHEME, assets.fingerprint(spec), str(settings.max_tokens))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _plugin(spec: str, settings: EncoderSettings) -> Encoder:
+    encoder: Encoder = plugins.load_plugin(spec, "encoder", settings)
+    return encoder
 
 
 def _model_folder(spec: str, progress: Progress) -> ModelFolder:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
 from llmrec.errors import ConfigError, LlmrecError
 from llmrec.progress import Progress
-
-PLUGINS = "llmrec.explainers"
-"""Entry point group of generators; an entry point is a callable without arguments that returns one."""
+from llmrec.runtime.plugins import is_plugin, load_plugin
 
 
 class GenerationError(LlmrecError):
@@ -53,8 +49,9 @@ def load_generator(spec: str, progress: Progress) -> Generator:
         UnsafeFileError: the file is not what it should be.
         ConfigError: there is no such plug-in, or llama.cpp cannot load the model.
     """
-    if spec.startswith("plugin:"):
-        return _plugin(spec.removeprefix("plugin:"))
+    if is_plugin(spec):
+        generator: Generator = load_plugin(spec, "explainer")
+        return generator
     from llmrec.assets import fingerprint, resolve
     from llmrec.assets.safety import check_file
     from llmrec.explain.llama import LlamaCpp
@@ -75,12 +72,3 @@ def _gguf(path: Path) -> Path:
             "Set models.explainer to file:PATH of the one to use.",
         )
     return found[0]
-
-
-def _plugin(name: str) -> Generator:
-    found = {point.name: point for point in entry_points(group=PLUGINS)}
-    if name not in found:
-        known = ", ".join(sorted(found)) or "none is installed"
-        raise ConfigError(f"no explainer plug-in named {name!r}", f"Explainer plug-ins: {known}.")
-    factory: Callable[[], Generator] = found[name].load()
-    return factory()

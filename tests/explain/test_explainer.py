@@ -15,7 +15,7 @@ from llmrec.config import ExplainSettings
 from llmrec.errors import ConfigError, PromptError
 from llmrec.explain.evidence import gather
 from llmrec.explain.explainer import USER_PART, Explainer
-from llmrec.explain.generator import PLUGINS, Generator, load_generator
+from llmrec.explain.generator import Generator, load_generator
 from llmrec.explain.template import write
 from llmrec.explain.verifier import Verifier
 from llmrec.progress import NoProgress
@@ -62,7 +62,7 @@ def answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     info = tmp_path / "scripted-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: scripted\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{PLUGINS}]\nscripted = scripted_explainer:Scripted\n")
+    (info / "entry_points.txt").write_text("[llmrec.explainers]\nscripted = scripted_explainer:Scripted\n")
     (tmp_path / "scripted_explainer.py").write_text(textwrap.dedent(PLUGIN))
     monkeypatch.syspath_prepend(str(tmp_path))
     path = tmp_path / "answer.txt"
@@ -192,6 +192,8 @@ def test_item_text_cannot_forge_the_user_part(generator: Generator) -> None:
 
 
 def test_an_unknown_plugin_names_the_known_ones(generator: Generator) -> None:
-    with pytest.raises(ConfigError, match="no explainer plug-in named 'nope'") as caught:
+    with pytest.raises(
+        ConfigError, match="plugin:nope: no installed package registers this explainer"
+    ) as caught:
         load_generator("plugin:nope", NoProgress())
     assert "scripted" in str(caught.value.hint)
