@@ -99,7 +99,7 @@ class ItemDocuments:
             text = attribute_text(value)
             (short if len(text) <= _SHORT else long).append(_attribute(name, text))
         about = [Field("about", item.text, Columns.TEXT)] if item.text else []
-        media = _media_fields(item.pieces)
+        media = media_fields(item.pieces)
         after = [field for kind in ("transcript", "ocr", "look") for field in media[kind]]
         head = {"title": item.title, "categories": item.categories}
         pieces = (*self._written(item, [*short, *about, *long]), *item.pieces)
@@ -162,7 +162,7 @@ def attribute_text(value: AttributeValue) -> str:
     return str(value)
 
 
-def _media_fields(pieces: Sequence[TextPiece]) -> dict[str, list[Field]]:
+def media_fields(pieces: Sequence[TextPiece]) -> dict[str, list[Field]]:
     """What models said of an item's media, a field for each file.
 
     Colours are told only of pictures that have no caption, which says more.

@@ -90,7 +90,7 @@ def test_create_makes_a_workspace_and_opens_one_that_is_there(tmp_path: Path) ->
     assert (root / SETTINGS).read_text(encoding="utf-8") == f'format = {FORMAT}\nprofile = "small"\n'
     assert (first.snapshot(), first.present()) == (None, None)
     first.close()
-    (root / SETTINGS).write_text("format = 1\n[documents]\nhistory = 3\n", encoding="utf-8")
+    (root / SETTINGS).write_text(f"format = {FORMAT}\n[documents]\nhistory = 3\n", encoding="utf-8")
     again = Workspace.create(root)
     assert again.settings.documents.history == 3
     again.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,10 @@ CountOption = Annotated[int, typer.Option("-k", min=1, max=1000, help="How many 
 def recommend(
     user: Annotated[str | None, typer.Argument(help="A user of the log or the user table.")] = None,
     query: Annotated[str, typer.Option("--query", "-q", help="What is wanted, in words.")] = "",
+    image: Annotated[
+        list[Path] | None, typer.Option(help="A picture of what is wanted; may be given again.")
+    ] = None,
+    audio: Annotated[list[Path] | None, typer.Option(help="Someone saying what is wanted.")] = None,
     likes: Annotated[str, typer.Option(help="Ids of liked items, comma-separated.")] = "",
     k: CountOption = 10,
     where: Annotated[
@@ -34,6 +39,13 @@ def recommend(
     with Recommender.open(find_workspace(workspace), progress_for(as_json)) as recommender:
         if explain:
             recommender.prepare_explanations()
+        if image or audio:
+            from llmrec.asking import query_of
+
+            heard = query_of(
+                recommender.workspace, images=image or (), audio=audio or (), progress=recommender.progress
+            )
+            query = f"{query} {heard}".strip()
         liked = _ids(likes)
         found = recommender.recommend(user, k=k, query=query, likes=liked, where=where, exclude=_ids(exclude))
         explained = (

@@ -18,7 +18,7 @@ from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, encoder_fingerprint, load_encoder
 from llmrec.errors import WorkspaceError
 from llmrec.indexing.report import IndexReport, Sources, write_errors
-from llmrec.indexing.steps import chunks, disk_errors, with_failures, without_refused
+from llmrec.indexing.steps import chunks, disk_errors, with_failures
 from llmrec.modality.cache import LayeredCache
 from llmrec.modality.files import MediaFiles, Reference
 from llmrec.modality.load import Modalities
@@ -187,7 +187,7 @@ class IndexRun:
                 self.report.resumed += 1
                 task.advance()
                 continue
-            yield without_refused(item, references)
+            yield item
 
     def _read_logs(self, present: Present | None) -> dict[str, int]:
         """Stage the logs that were not read before; their digests and numbers of events."""

@@ -8,11 +8,9 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from llmrec.errors import WorkspaceError
-from llmrec.modality.files import FIELDS, Reference
 from llmrec.schema import Flag, Item
 
 _CHUNK = 512
@@ -26,17 +24,6 @@ def with_failures(key: str, failures: Sequence[Flag]) -> str:
         return key
     reasons = sorted((flag.field, flag.source, flag.reason) for flag in failures)
     return hashlib.sha256(json.dumps([key, reasons]).encode()).hexdigest()[:32]
-
-
-def without_refused(item: Item, references: Sequence[Reference]) -> Item:
-    """The item without references that must not be opened; what is merely missing or broken stays named."""
-    refused = {(reference.field, reference.name) for reference in references if reference.refused}
-    if not refused:
-        return item
-    images, audio, video = (
-        tuple(name for name in getattr(item, field) if (field, name) not in refused) for field in FIELDS
-    )
-    return replace(item, images=images, audio=audio, video=video)
 
 
 def chunks(described: Iterator[tuple[Item, list[Flag]]]) -> Iterator[list[tuple[Item, list[Flag]]]]:

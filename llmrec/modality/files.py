@@ -6,9 +6,9 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -146,3 +146,14 @@ class MediaFiles:
             if len(self._new) >= _REMEMBERED:
                 self.flush()
         return content
+
+
+def without_refused(item: Item, references: Sequence[Reference]) -> Item:
+    """The item without references that must not be opened; what is merely missing or broken stays named."""
+    refused = {(reference.field, reference.name) for reference in references if reference.refused}
+    if not refused:
+        return item
+    images, audio, video = (
+        tuple(name for name in getattr(item, field) if (field, name) not in refused) for field in FIELDS
+    )
+    return replace(item, images=images, audio=audio, video=video)

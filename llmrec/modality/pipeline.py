@@ -18,7 +18,7 @@ from llmrec.config import MediaSettings, Settings
 from llmrec.errors import LlmrecError, MediaError
 from llmrec.media.types import Media
 from llmrec.modality.cache import LayeredCache, Result
-from llmrec.modality.files import MediaFiles, Reference
+from llmrec.modality.files import MediaFiles, Reference, without_refused
 from llmrec.modality.flow import Buffered, ordered_map
 from llmrec.modality.load import Modalities
 from llmrec.modality.select import selected
@@ -110,12 +110,15 @@ class MediaText:
         """What decides the pieces of an item: its media, and what is done with them; empty without media."""
         if not references:
             return ""
-        seen = [
-            [found.field, found.name, found.content, [task.key for task in self.tasks(item, found.field)]]
-            for found in references
-        ]
-        thresholds = (self.settings.caption.min_log_probability, self.settings.caption.min_margin)
-        return json.dumps([seen, thresholds, self.settings.ocr.min_confidence], ensure_ascii=True)
+        gates = {
+            "caption": (self.settings.caption.min_log_probability, self.settings.caption.min_margin),
+            "ocr": self.settings.ocr.min_confidence,
+        }
+        seen = []
+        for reference in references:
+            done = [(task.key, gates.get(task.kind)) for task in self.tasks(item, reference.field)]
+            seen.append((reference.field, reference.name, reference.content, done))
+        return json.dumps(seen)
 
     def failures(self, item: Item, references: Sequence[Reference]) -> list[Flag]:
         """What of an item's media cannot be read, as far as it is known."""
@@ -240,7 +243,8 @@ class MediaText:
             made = [piece for task in tasks if task.key in results for piece in results[task.key].pieces]
             pieces += selected(made, reference.name, self.settings)
         self.report.unsure += sum(piece.unsure for piece in pieces)
-        return replace(end.item, pieces=tuple(pieces)), self.failures(end.item, end.references)
+        item = without_refused(end.item, end.references)
+        return replace(item, pieces=tuple(pieces)), self.failures(end.item, end.references)
 
     def _reasons(self, item: Item, reference: Reference) -> list[str]:
         if not self._failed:

@@ -1,4 +1,4 @@
-"""Encoders and explainers for tests, found as any user's would be: through entry points.
+"""Models for tests, found as any user's would be: through entry points.
 
 ``tests/conftest.py`` puts this folder on the path of the tests and of the processes they start.
 """
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from llmrec.modality.base import Caption, Segment, Transcript
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -64,6 +66,53 @@ class SlowWordEncoder(WordEncoder):
     def encode(self, texts: Sequence[str], *, kind: str = "item") -> NDArray[np.float32]:
         time.sleep(float(os.environ.get("LLMREC_TEST_SECONDS", "0.3")))
         return super().encode(texts, kind=kind)
+
+
+class ColourCaptioner:
+    """Names the colour of a picture's middle. A grey one is described with a margin that nobody would trust.
+
+    Where ``LLMREC_TEST_MEDIA`` names a file, everything that a test model is asked is a line of it.
+    """
+
+    name = "colours"
+    fingerprint = "colours-1"
+
+    def __init__(self, settings: object) -> None:
+        pass
+
+    def caption(self, pictures: Sequence[NDArray[np.uint8]]) -> list[Caption]:
+        time.sleep(float(os.environ.get("LLMREC_TEST_SECONDS", "0")))
+        return [self._caption(picture) for picture in pictures]
+
+    def _caption(self, picture: NDArray[np.uint8]) -> Caption:
+        pixel = picture[picture.shape[0] // 2, picture.shape[1] // 2].astype(int)
+        _log(f"caption {pixel.tolist()}")
+        if pixel.tolist() == [13, 13, 13] and not os.environ.get("LLMREC_TEST_LUCKY"):
+            raise RuntimeError("an unlucky picture")
+        grey = int(pixel.max() - pixel.min()) < 16
+        name = "grey" if grey else ("red", "green", "blue")[int(pixel.argmax())]
+        return Caption(f"a {name} square", -0.5, -1.0 if grey else 2.0)
+
+
+class Counter:
+    """A transcriber that says how many seconds a sound has."""
+
+    name = "counter"
+    fingerprint = "counter-1"
+
+    def __init__(self, settings: object) -> None:
+        pass
+
+    def transcribe(self, sound: NDArray[np.float32]) -> Transcript:
+        seconds = len(sound) / 16_000
+        _log(f"transcript {seconds:.1f}")
+        return Transcript((Segment(f"a sound of {round(seconds)} seconds", 0.0, seconds, 0.9),), "en")
+
+
+def _log(line: str) -> None:
+    if log := os.environ.get("LLMREC_TEST_MEDIA"):
+        with Path(log).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 class Liar:
