@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from llmrec.config import MediaSettings
 from llmrec.errors import MediaError, MissingExtraError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
 FORMATS = (
@@ -48,8 +49,12 @@ class Opened:
         self.pictures: VideoStream | None = _decodable(container, "video")
         if self.pictures is not None and self.pictures.disposition & Disposition.attached_pic:
             self.pictures = None
-        for stream in filter(None, (self.sound, self.pictures)):
-            stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+        if self.pictures is not None:
+            self.pictures.codec_context.options = {"max_pixels": str(limits.max_pixels)}
+            self.pictures.codec_context.thread_type = "AUTO"
+            self.pictures.codec_context.thread_count = (
+                2  # each thread holds frames; files are read in parallel
+            )
 
     @property
     def seconds(self) -> float | None:
@@ -57,8 +62,9 @@ class Opened:
         microseconds = self._container.duration
         return None if microseconds is None or microseconds < 0 else float(microseconds) / 1e6
 
-    def packets(self, *streams: AudioStream | VideoStream) -> Iterator[Packet]:
-        """Encoded packets in the file's order, and for each stream an empty one that flushes its decoder.
+    def packets(self, *streams: Stream) -> Iterator[Packet[Any]]:
+        """Encoded packets of these streams, without any of ``sound`` and ``pictures``, in the file's order,
+        and for each an empty one that flushes its decoder.
 
         They end where the file is damaged beyond reading on.
 
@@ -68,7 +74,7 @@ class Opened:
         from av.error import FFmpegError
 
         try:
-            for packet in self._container.demux(*streams):
+            for packet in self._container.demux(*(streams or filter(None, (self.sound, self.pictures)))):
                 self._source.check()
                 if packet.size or packet.dts is None:  # an empty one amid the others means a dropped frame
                     yield packet
@@ -76,7 +82,7 @@ class Opened:
             self.damaged = True
         self._source.check()
 
-    def decode(self, packet: Packet) -> list[Any]:
+    def decode(self, packet: Packet[Any]) -> list[Any]:
         """The frames that a packet completes; none where it is damaged."""
         from av.error import FFmpegError
 
@@ -185,9 +191,9 @@ class _Source:
         self._deadline.check()
 
 
-def _decodable(container: InputContainer, kind: str) -> Any:
+def _decodable(container: InputContainer, kind: Literal["audio", "video"]) -> Any:
     stream = container.streams.best(kind)
-    return stream if stream is not None and stream.codec_context is not None else None
+    return stream if stream is not None and stream.codec_context else None
 
 
 def _refuse(url: str, flags: int, options: dict[str, str]) -> None:

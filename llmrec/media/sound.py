@@ -65,7 +65,7 @@ class SoundTrack:
         self._samples = bytearray()  # grows in place, so that a long sound is never held twice
         self._chain: _Chain | None = None
 
-    def add(self, packet: Packet) -> None:
+    def add(self, packet: Packet[Any]) -> None:
         """Decode a packet.
 
         Raises:
@@ -93,7 +93,7 @@ class SoundTrack:
 
     def _take(self, blocks: list[Sound]) -> None:
         for block in blocks:
-            self._samples += np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0).tobytes()
+            self._samples += np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0).data
 
 
 class _Chain:
@@ -139,9 +139,10 @@ def _graph(frame: AudioFrame, mean: bool) -> Graph:
         channels = frame.layout.nb_channels
         mix = "+".join(f"{1 / channels:.9f}*c{channel}" for channel in range(channels))
         nodes.append(graph.add("pan", f"mono|c0={mix}"))
-    nodes.append(
-        graph.add("aformat", sample_fmts="fltp", channel_layouts="mono", sample_rates=str(SAMPLE_RATE))
-    )
+    nodes += [
+        graph.add("aformat", sample_fmts="fltp", channel_layouts="mono", sample_rates=str(SAMPLE_RATE)),
+        graph.add("asetnsamples", nb_out_samples=str(SAMPLE_RATE), pad="0"),
+    ]
     graph.link_nodes(*nodes, graph.add("abuffersink")).configure()
     return graph
 
