@@ -27,6 +27,16 @@ _PACKAGES = (
     "sqlalchemy",
     "xllamacpp",
 )
+_OPTIONAL = {
+    "pillow": "vision",
+    "rapidocr": "vision",
+    "av": "audio",
+    "faster-whisper": "audio",
+    "openai-whisper": "whisper",
+    "datasets": "data",
+    "gguf": "gguf",
+}
+"""Packages of extras, with the extra that brings each."""
 _LOW_DISK = 2 << 30
 
 
@@ -65,6 +75,11 @@ def _machine() -> Iterator[Check]:
             yield Check(package, "ok", metadata.version(package))
         except metadata.PackageNotFoundError:
             yield Check(package, "problem", "not installed; run `pip install llmrec` again")
+    for package, extra in _OPTIONAL.items():
+        try:
+            yield Check(package, "ok", metadata.version(package))
+        except metadata.PackageNotFoundError:
+            yield Check(package, "note", f"not installed; pip install 'llmrec[{extra}]'")
     yield Check("device", "ok", _device())
 
 
