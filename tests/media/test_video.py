@@ -159,10 +159,9 @@ def test_a_truncated_video_gives_what_it_holds() -> None:
     ).getvalue()
     [frame] = read_video(io.BytesIO(data[: len(data) // 2]), three()).frames
     assert shows(frame, scene(0))
+    data = video_file(shots(1)).getvalue()
     with pytest.raises(MediaError, match="not a sound or video file that can be read"):
-        read_video(
-            io.BytesIO(video_file(shots(1)).getvalue()[:-100]), LIMITS
-        )  # its table of contents is last
+        read_video(io.BytesIO(data[: len(data) // 2]), LIMITS)  # its table of contents comes last
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"GIF87a", b"no video at all " * 100])
