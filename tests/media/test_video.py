@@ -172,8 +172,11 @@ def test_what_is_no_video_is_an_error(content: bytes) -> None:
 
 def test_frames_with_too_many_pixels_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = count_frames(monkeypatch)
+    limits = MediaSettings(max_pixels=160 * 120 - 1)
     with pytest.raises(MediaError, match=r"160 x 120 pixels, more than 19,199 \(\[media\] max_pixels\)"):
-        read_video(video_file(shots(1)), MediaSettings(max_pixels=160 * 120 - 1))
+        read_video(video_file(shots(1)), limits)
+    with pytest.raises(MediaError, match=r"unknown size, or of more than 19,199 \(\[media\] max_pixels\)"):
+        read_video(video_file(shots(1), "mov", "mjpeg"), limits)  # refused before its size is known
     assert decoded == []
 
 
