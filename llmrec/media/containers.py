@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from llmrec.config import MediaSettings
@@ -97,10 +97,8 @@ class Opened:
         the format does not allow it."""
         from av.error import FFmpegError
 
-        try:
+        with suppress(FFmpegError):
             self._container.seek(time, stream=stream, backward=True)
-        except FFmpegError:
-            self.damaged = True
 
     def check_length(self, seconds: float | None) -> None:
         """Go on if a length is within the limit.

@@ -56,12 +56,9 @@ def _clean(part: Sound) -> Sound:
 
 
 def _noise(power: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean power of each frequency in the quietest windows; digital silence is not taken for them."""
+    """Mean power of each frequency in the quietest windows."""
     loudness = power.sum(axis=1)
-    heard = np.flatnonzero(loudness > loudness.max() * 1e-8)
-    count = int(len(heard) * _QUIET)
-    if not count:
-        return np.zeros(power.shape[1], np.float32)
-    quietest = heard[np.argpartition(loudness[heard], count)[:count]]
+    count = max(1, int(len(loudness) * _QUIET))
+    quietest = np.argpartition(loudness, count - 1)[:count]
     noise: NDArray[np.float32] = power[quietest].mean(axis=0)
     return noise

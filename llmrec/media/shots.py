@@ -112,16 +112,16 @@ def _split(shots: Indices, borders: Seconds, frames: int) -> Indices:
     lengths = np.diff(borders[[*shots, -1]])
     parts = np.ones(len(shots), np.int64)
     while parts.sum() < frames:
-        shares = lengths / (parts + 1)
-        widest = shares.argmax()
-        if shares[widest] < MIN_SPAN:
+        widths = np.where(lengths / (parts + 1) >= MIN_SPAN, lengths / parts, 0.0)
+        if not widths.any():
             break
-        parts[widest] += 1
+        parts[widths.argmax()] += 1
     times = [
         np.linspace(borders[s], borders[s] + n, p, endpoint=False)
         for s, n, p in zip(shots, lengths, parts, strict=True)
     ]
-    return np.unique(np.concatenate([shots, np.searchsorted(borders[:-1], np.concatenate(times))]))
+    further = np.searchsorted(borders[:-1], np.concatenate(times))
+    return np.unique(np.concatenate([shots, further[further < len(borders) - 1]]))
 
 
 def _join(shots: Indices, borders: Seconds, frames: int) -> Indices:

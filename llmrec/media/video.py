@@ -81,11 +81,9 @@ class _Scan:
     def __init__(self, opened: Opened, pictures: VideoStream, limits: MediaSettings) -> None:
         context = pictures.codec_context
         pixels = context.width * context.height
-        if pixels > limits.max_pixels:
-            raise MediaError(
-                f"frames of {context.width:,} x {context.height:,} pixels, "
-                f"more than {limits.max_pixels:,} ([media] max_pixels)"
-            )
+        if not 0 < pixels <= limits.max_pixels:  # 0: FFmpeg refused the size, or never found it
+            size = f"{context.width:,} x {context.height:,} pixels," if pixels else "an unknown size, or of"
+            raise MediaError(f"frames of {size} more than {limits.max_pixels:,} ([media] max_pixels)")
         rate = float(pictures.average_rate or 30)
         # Told by the file alone, not by the time that it takes, so that the frames are the same everywhere.
         self.every = opened.seconds is not None and pixels * opened.seconds * rate <= EVERY_FRAME
