@@ -1,17 +1,19 @@
 """A BLIP model as two OpenVINO graphs, traced from transformers' modules.
 
-``vision.xml`` takes ``(n, 3, height, width)`` pixels and gives, for each layer of the decoder, the keys and
-values of its cross-attention: ``(n, heads, patches, head size)``. They depend on the picture alone, so they
-are computed once for a picture and not for each token.
+``vision.xml`` takes pixels ``(n, 3, height, width)`` and gives what the cross-attention of each decoder layer
+needs of a picture: keys ``(n, heads, head size, patches)``, already transposed and divided by the square root
+of the head size, and values ``(n, heads, patches, head size)``. They depend on the picture alone, so they are
+computed once for a picture and not for each token.
 
-``decoder.xml`` takes token ids ``(n, t)``, the keys and values of the tokens before them (``(n, heads, past,
-head size)``, past may be 0) and those of the picture (n or 1 pictures), and gives log-probabilities
-``(n, t, vocabulary)`` and the keys and values of all tokens so far. Keys and values are in the order key,
-value of the first layer, key, value of the second, and so on.
+``decoder.xml`` takes token ids ``(n, t)``, keys and values ``(n, heads, past, head size)`` of the tokens
+before them (past may be 0) and the keys and values of n pictures or one. It gives log-probabilities ``(n, t,
+vocabulary)`` and the keys and values of all tokens so far. Keys and values are in the order key, value of the
+first layer, key, value of the second, and so on.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ def _convert(folder: BlipFolder, target: Path) -> None:
     ids = torch.full((2, 3), folder.start_token)
     with quiet(), torch.no_grad():
         cross = vision(pixels)
-        past = [states[:, :, :2] for states in cross]
+        past = [values[:, :, :2] for values in cross[1::2] for _ in range(2)]
         for name, module, example in (
             ("vision", vision, (pixels,)),
             ("decoder", decoder, (ids, *past, *cross)),
@@ -73,14 +75,6 @@ def _modules(model: Any) -> tuple[Any, Any]:
     def heads(attention: Any, states: torch.Tensor) -> torch.Tensor:
         return states.view(*states.shape[:2], -1, attention.attention_head_size).transpose(1, 2)
 
-    def attend(
-        block: Any, states: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        query = heads(block.self, block.self.query(states))
-        context = scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        output: torch.Tensor = block.output(context.transpose(1, 2).flatten(2), states)
-        return output
-
     class Vision(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -88,10 +82,12 @@ def _modules(model: Any) -> tuple[Any, Any]:
 
         def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
             patches = self.vision(pixel_values=pixels).last_hidden_state
-            cross = [layer.crossattention.self for layer in self.layers]
-            return tuple(
-                heads(each, project(patches)) for each in cross for project in (each.key, each.value)
-            )
+            cross = []
+            for layer in self.layers:
+                block = layer.crossattention.self
+                keys = heads(block, block.key(patches)) / math.sqrt(block.attention_head_size)
+                cross += [keys.transpose(2, 3), heads(block, block.value(patches))]
+            return tuple(cross)
 
     class Decoder(torch.nn.Module):
         def __init__(self) -> None:
@@ -105,12 +101,16 @@ def _modules(model: Any) -> tuple[Any, Any]:
             mask = torch.arange(before + length)[None] <= positions.transpose(0, 1)
             states, present = embeddings(input_ids=ids, position_ids=positions), []
             for number, layer in enumerate(layers):
-                own = layer.attention.self
+                own, other = layer.attention.self, layer.crossattention.self
                 for each, project in enumerate((own.key, own.value)):
                     new = heads(own, project(states))
                     present.append(torch.cat([past[2 * number + each], new], dim=2))
-                states = attend(layer.attention, states, present[-2], present[-1], mask)
-                states = attend(layer.crossattention, states, cross[2 * number], cross[2 * number + 1], None)
+                query = heads(own, own.query(states))
+                context = scaled_dot_product_attention(query, present[-2], present[-1], attn_mask=mask)
+                states = layer.attention.output(context.transpose(1, 2).flatten(2), states)
+                weights = (heads(other, other.query(states)) @ cross[2 * number]).softmax(-1)
+                context = weights @ cross[2 * number + 1]
+                states = layer.crossattention.output(context.transpose(1, 2).flatten(2), states)
                 states = layer.feed_forward_chunk(states)
             return (log_softmax(decoder.cls(states), dim=-1), *present)
 

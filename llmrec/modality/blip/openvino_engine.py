@@ -9,17 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec.modality.blip.captioner import Answer, Decoding
+from llmrec.modality.blip.decoder import Arrays, Decoder, Found, infer
 from llmrec.modality.blip.folder import BlipFolder
 from llmrec.modality.blip.pixels import blank_pixels
 from llmrec.runtime.openvino import cpu_precision, import_openvino
 
-Arrays = list[NDArray[np.float32]]
+_SURE_LEAD = 0.02
+"""Lead (nats) of every token from which a caption of the bfloat16 vision tower is taken as it is.
+
+Of 1,000 photographs captioned by a small BLIP, 57 captions differ between the two precisions; 18% of all have
+a token with a smaller lead, and 54 of the 57 are among these.
+"""
 
 
 class OpenVinoEngine:
     """Runs converted graphs on the CPU.
 
-    ``auto`` is float32: in bfloat16 near-equal words change places (11% of the captions of a small BLIP).
+    ``auto`` lets the vision tower, which is most of the work, compute in bfloat16 where the CPU has it, and
+    computes a picture again in float32 if a word of its caption won by so little that the precision may have
+    decided. The decoder computes in float32 unless the precision is ``bfloat16``.
 
     Args:
         graphs: the folder of :func:`~llmrec.modality.blip.graph.converted_model`.
@@ -33,80 +41,54 @@ class OpenVinoEngine:
 
     def __init__(self, graphs: Path, folder: BlipFolder, decoding: Decoding, precision: str) -> None:
         core = import_openvino().Core()
-        precision = "float32" if precision == "auto" else precision
-        options = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": cpu_precision(core, precision, "caption.precision"),
-        }
-        self._vision = core.compile_model(graphs / "vision.xml", "CPU", options)
-        self._decoder = core.compile_model(graphs / "decoder.xml", "CPU", options)
-        self.workers = int(self._vision.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-        self._folder = folder
-        self._decoding = decoding
-        self._blank = self._encode(blank_pixels(folder.pixels)[None])
+
+        def compiled(name: str, type_name: str) -> Any:
+            options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": type_name}
+            return core.compile_model(graphs / f"{name}.xml", "CPU", options)
+
+        fast = cpu_precision(core, precision, "caption.precision")
+        exact = "bf16" if precision == "bfloat16" else "f32"
+        self._exact = compiled("vision", exact)
+        self._fast = compiled("vision", fast) if fast != exact else self._exact
+        self._decoder = Decoder(compiled("decoder", exact), folder, decoding)
+        self.workers = int(self._fast.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self._blank = _encode(self._exact, blank_pixels(folder.pixels)[None])
 
     def describe(self, pixels: NDArray[np.float32]) -> list[Answer]:
         """An answer for each picture of ``(n, 3, height, width)``."""
-        cross = self._encode(pixels)
-        captions, seen = self._greedy(cross)
-        blank = self._score(captions, self._blank)
+        found = self._decoder.greedy(_encode(self._fast, pixels))
+        if self._fast is not self._exact:
+            found = self._checked(pixels, found)
+        blank = self._decoder.score([caption.tokens for caption in found], self._blank)
         return [
-            Answer(tuple(tokens), float(np.mean(values)), mean)
-            for tokens, values, mean in zip(captions, seen, blank, strict=True)
+            Answer(tuple(one.tokens), float(np.mean(one.log_probabilities)), _mean_of(one.tokens, values))
+            for one, values in zip(found, blank, strict=True)
         ]
 
-    def _encode(self, pixels: NDArray[np.float32]) -> Arrays:
-        """Keys and values of the pictures for the decoder's cross-attention."""
-        return _run(self._vision.create_infer_request(), [pixels])
-
-    def _greedy(self, cross: Arrays) -> tuple[list[list[int]], list[list[float]]]:
-        """The tokens of each picture and their log-probabilities."""
-        count = len(cross[0])
-        captions: list[list[int]] = [[] for _ in range(count)]
-        values: list[list[float]] = [[] for _ in range(count)]
-        request = self._decoder.create_infer_request()
-        ids, past = np.array([self._decoding.prefix] * count), self._no_past(cross)
-        rows = np.arange(count)  # pictures whose captions have not ended
-        for step in range(self._decoding.max_new_tokens):
-            log_probabilities, *past = _run(request, [ids, *past, *cross])
-            last = log_probabilities[:, -1]
-            allowed = last
-            if step < self._decoding.min_new_tokens:
-                allowed = last.copy()
-                allowed[:, self._folder.end_token] = -np.inf
-            chosen = allowed.argmax(axis=1)
-            for line, row in enumerate(rows):
-                captions[row].append(int(chosen[line]))
-                values[row].append(float(last[line, chosen[line]]))
-            going = chosen != self._folder.end_token
-            if not going.all():
-                rows, chosen = rows[going], chosen[going]
-                past, cross = [array[going] for array in past], [array[going] for array in cross]
-            if not len(rows):
-                break
-            ids = chosen[:, None]
-        return captions, values
-
-    def _score(self, captions: list[list[int]], cross: Arrays) -> list[float]:
-        """Mean log-probability of the captions of one picture, all tokens at once."""
-        prefix = self._decoding.prefix
-        longest = max(map(len, captions))
-        ids = np.full((len(captions), len(prefix) + longest), self._folder.pad_token)
-        for row, tokens in enumerate(captions):
-            ids[row, : len(prefix) + len(tokens)] = [*prefix, *tokens]
-        inputs = [ids[:, :-1], *self._no_past(cross, len(captions)), *cross]
-        log_probabilities = _run(self._decoder.create_infer_request(), inputs)[0][:, len(prefix) - 1 :]
-        return [
-            float(np.mean(log_probabilities[row, np.arange(len(tokens)), tokens]))
-            for row, tokens in enumerate(captions)
+    def _checked(self, pixels: NDArray[np.float32], found: list[Found]) -> list[Found]:
+        """The captions, those that won by little confirmed or replaced."""
+        close = [row for row, caption in enumerate(found) if caption.lead < _SURE_LEAD]
+        if not close:
+            return found
+        cross = _encode(self._exact, pixels[close])
+        values = self._decoder.score([found[row].tokens for row in close], cross)
+        wrong = [
+            line
+            for line, row in enumerate(close)
+            if not self._decoder.confirms(found[row].tokens, values[line])
         ]
+        if wrong:
+            for line, caption in zip(
+                wrong, self._decoder.greedy([each[wrong] for each in cross]), strict=True
+            ):
+                found[close[line]] = caption
+        return found
 
-    def _no_past(self, cross: Arrays, count: int | None = None) -> Arrays:
-        _, heads, _, size = cross[0].shape
-        return [np.zeros((len(cross[0]) if count is None else count, heads, 0, size), np.float32)] * len(
-            cross
-        )
+
+def _encode(vision: Any, pixels: NDArray[np.float32]) -> Arrays:
+    """Keys and values of pictures for the decoder's cross-attention."""
+    return infer(vision.create_infer_request(), [pixels])
 
 
-def _run(request: Any, inputs: list[Any]) -> Arrays:
-    return list(request.infer(inputs, share_inputs=True).values())
+def _mean_of(tokens: list[int], log_probabilities: NDArray[np.float32]) -> float:
+    return float(np.mean(log_probabilities[np.arange(len(tokens)), tokens]))
