@@ -9,8 +9,11 @@ from typing import Protocol
 from llmrec.assets.paths import offline
 from llmrec.errors import AssetError
 
-SAFE_PATTERNS = ["*.safetensors", "*.gguf", "*.json", "*.txt", "*.model", "*.jinja"]
-"""What is taken from a hub repository: never pickles (``.bin``, ``.pt``) and never code."""
+_CTRANSLATE2 = "model.bin"
+"""Plain numbers in CTranslate2's own format, which is checked before it is loaded."""
+
+SAFE_PATTERNS = ["*.safetensors", "*.gguf", "*.json", "*.txt", "*.model", "*.jinja", _CTRANSLATE2]
+"""What is taken from a hub repository: never pickles (``pytorch_model.bin``, ``.pt``) and never code."""
 
 _REPOSITORY = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
@@ -69,7 +72,7 @@ class HubStore:
 
         Raises:
             AssetError: offline and not in the cache, no network, no such repository or revision, no access,
-                or no safetensors or GGUF weights in it.
+                or no safetensors, GGUF or CTranslate2 weights in it.
         """
         from huggingface_hub import errors
 
@@ -98,9 +101,12 @@ class HubStore:
             ) from error
         except (OSError, ValueError) as error:
             raise AssetError(f"hf:{location}: {error}") from error
-        if not any(path.suffix in (".safetensors", ".gguf") for path in folder.rglob("*")):
+        if not any(
+            path.suffix in (".safetensors", ".gguf") or path.name == _CTRANSLATE2
+            for path in folder.rglob("*")
+        ):
             raise AssetError(
-                f"hf:{location}: holds no safetensors or GGUF weights",
+                f"hf:{location}: holds no safetensors, GGUF or CTranslate2 weights",
                 "Weights in pickle files can run code and are not used; take a revision with safetensors.",
             )
         return folder

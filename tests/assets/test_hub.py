@@ -63,7 +63,7 @@ def test_what_is_in_the_hubs_cache_is_used_and_the_rest_explained(tmp_path: Path
     results = attempt(calls, tmp_path, HF_HUB_OFFLINE="1")
     assert results[:3] == [str(folder), str(folder), "None"]
     assert "not in the hub's cache, and offline mode is set" in results[3]
-    assert "holds no safetensors or GGUF weights" in results[4]
+    assert "holds no safetensors, GGUF or CTranslate2 weights" in results[4]
     assert results[5] == fingerprint(f"file:{folder}")
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from llmrec.modality.whisper.load import load_transcriber, transcriber_fingerprint
+from llmrec.modality.whisper.load import asset_uri, load_transcriber, transcriber_fingerprint
 
-__all__ = ["load_transcriber", "transcriber_fingerprint"]
+__all__ = ["asset_uri", "load_transcriber", "transcriber_fingerprint"]

@@ -30,6 +30,9 @@ class Engine(Protocol):
     first_time: int
     """Token that stands for 0.00 seconds; the ones after it count on in steps of 0.02 s."""
 
+    def speaks(self, language: str) -> bool:
+        """Whether it knows a language (ISO 639-1)."""
+
     def frames(self, window: Sound) -> int:
         """How much spectrogram the encoder is given for a window; only windows of equal size run together."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,11 @@ _HOP = 160
 """Samples between two columns of the spectrogram."""
 _WHOLE = 3000
 """Columns of the 30 seconds that Whisper was trained on."""
-_STEP = 500
-_MARGIN = 100
+_MARGIN = 300
+"""Silence after a window. With less than two seconds the decoder does not find the end and starts again."""
+_STEP = 200
+_MAX_THREADS = 8
+"""Decoding is bound by memory; more threads make it slower."""
 _MAX_TOKENS = 224
 """Tokens of a window at most, as in the original implementation."""
 _MAX_START = 50
@@ -50,6 +54,7 @@ class FasterWhisper:
                 str(folder),
                 device=device,
                 compute_type=_compute_type(device, precision),
+                cpu_threads=min(_MAX_THREADS, os.cpu_count() or 1),
                 local_files_only=True,
             )
         except (RuntimeError, ValueError) as error:
@@ -60,8 +65,14 @@ class FasterWhisper:
         self._tokenizers: dict[str, Any] = {}
         self.first_time = int(self._tokenizer("en").timestamp_begin)
 
+    def speaks(self, language: str) -> bool:
+        """Whether it knows a language."""
+        if not self._model.is_multilingual:
+            return language == "en"
+        return self._vocabulary.token_to_id(f"<|{language}|>") is not None
+
     def frames(self, window: Sound) -> int:
-        """The window and a second of silence, in steps of five seconds: the encoder's cost grows with it."""
+        """The window and some silence, not 30 seconds: the encoder's cost grows with it."""
         columns = len(window) // _HOP + _MARGIN
         return min(_WHOLE, -(-columns // _STEP) * _STEP)
 

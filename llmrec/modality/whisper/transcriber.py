@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,16 +12,19 @@ from typing import Any
 import numpy as np
 
 from llmrec.config import TranscriptSettings
-from llmrec.errors import MediaError
+from llmrec.errors import ConfigError, MediaError
 from llmrec.media.types import Sound
 from llmrec.modality.base import Segment, Transcript
 from llmrec.modality.whisper.engine import Engine, Hypothesis
+from llmrec.modality.whisper.guards import is_doubtful, is_silent, repeats
 from llmrec.modality.whisper.voice import Window, speech_windows
 
-_VOTES = 8
-"""Windows that decide the language of a sound together."""
-_MAX_COMPRESSION = 2.4
-_MIN_LOG_PROBABILITY = -1.0
+_VOTERS = 8
+"""Windows that decide together which language is spoken."""
+_SURE = 0.9
+"""Probability from which a window's own language counts, though the others speak another."""
+_UNSURE = 0.6
+"""Probability below which the language is asked for again, with 30 seconds of spectrogram."""
 _CAREFUL_BEAMS = 5
 _TIME_STEP = 0.02
 
@@ -30,20 +32,33 @@ _TIME_STEP = 0.02
 @dataclass(slots=True)
 class _Batch:
     windows: Sequence[Window]
-    encoded: Any = None
+    encoded: Any
+    languages: list[dict[str, float]]
 
 
 class WhisperTranscriber:
     """Whisper behind the :class:`~llmrec.modality.base.Transcriber` protocol.
+
+    Each stretch of speech is decoded by itself, so that an error does not spread. One whose words are
+    improbable or go in circles is decoded again, with more beams and 30 seconds of spectrogram, and left out
+    if it is still doubtful.
 
     Args:
         name: what the model is called.
         fingerprint: identity of its answers.
         engine: runs the model.
         settings: language, beams, batch size and thresholds.
+
+    Raises:
+        ConfigError: the model does not know the language that the settings name.
     """
 
     def __init__(self, name: str, fingerprint: str, engine: Engine, settings: TranscriptSettings) -> None:
+        if settings.language and not engine.speaks(settings.language):
+            raise ConfigError(
+                f"transcript.language is {settings.language!r}, which {name} does not know",
+                "Write an ISO 639-1 code such as en, or leave it out: then it is detected.",
+            )
         self.name = name
         self.fingerprint = fingerprint
         self._engine = engine
@@ -62,82 +77,94 @@ class WhisperTranscriber:
         if not windows:
             return Transcript(())
         with self._lock:
-            batches = self._batches(windows)
-            language = self._settings.language or self._detect(batches)
-            segments = [segment for batch in batches for segment in self._segments(batch, language)]
+            language, segments = self._transcribe(windows)
         segments.sort(key=lambda segment: (segment.start, segment.end))
         return Transcript(tuple(segments), language if segments else None)
 
-    def _batches(self, windows: Sequence[Window]) -> list[_Batch]:
-        """Windows that the engine runs together, the longest first."""
+    def _transcribe(self, windows: Sequence[Window]) -> tuple[str, list[Segment]]:
+        batches = self._batches(windows)
+        lead: list[_Batch] = []
+        while sum(len(batch.windows) for batch in lead) < min(_VOTERS, len(windows)):
+            lead.append(next(batches))
+        language = self._settings.language or self._vote(lead)
+        segments: list[Segment] = []
+        while lead:  # their encodings are let go of one by one
+            segments += self._segments(lead.pop(0), language)
+        for batch in batches:
+            segments += self._segments(batch, language)
+        return language, segments
+
+    def _batches(self, windows: Sequence[Window]) -> Iterator[_Batch]:
+        """Windows that run together, encoded; the longest first."""
         groups: dict[int, list[Window]] = defaultdict(list)
         for window in windows:
             groups[self._engine.frames(window.samples)].append(window)
         size = self._settings.batch_size
-        return [
-            _Batch(group[first : first + size])
-            for _, group in sorted(groups.items(), reverse=True)
-            for first in range(0, len(group), size)
-        ]
+        for _, group in sorted(groups.items(), reverse=True):
+            for first in range(0, len(group), size):
+                batch = group[first : first + size]
+                encoded = self._engine.encode([window.samples for window in batch])
+                detected = [] if self._settings.language else self._engine.languages(encoded)
+                yield _Batch(batch, encoded, detected)
 
-    def _detect(self, batches: Sequence[_Batch]) -> str:
-        """The language that the longest windows have in common."""
-        votes: list[dict[str, float]] = []
-        for batch in batches:
-            if len(votes) >= _VOTES:
-                break
-            batch.encoded = self._engine.encode([window.samples for window in batch.windows])
-            votes += self._engine.languages(batch.encoded)
-        total: dict[str, float] = defaultdict(float)
-        for vote in votes[:_VOTES]:
-            for language, probability in vote.items():
-                total[language] += probability
-        return max(total, key=lambda language: total[language])
+    def _vote(self, lead: Sequence[_Batch]) -> str:
+        """The language that the longest windows agree on."""
+        language, share = _elect([vote for batch in lead for vote in batch.languages])
+        if share >= _UNSURE:
+            return language
+        for batch in lead:
+            encoded = self._engine.encode([window.samples for window in batch.windows], whole=True)
+            batch.languages = self._engine.languages(encoded)
+        return _elect([vote for batch in lead for vote in batch.languages])[0]
 
     def _segments(self, batch: _Batch, language: str) -> Iterator[Segment]:
-        engine, windows = self._engine, batch.windows
-        encoded = batch.encoded or engine.encode([window.samples for window in windows])
-        batch.encoded = None
-        languages = [language] * len(windows)
-        hypotheses = engine.decode(encoded, languages, self._settings.beams)
-        if doubtful := [place for place, found in enumerate(hypotheses) if self._is_doubtful(found)]:
+        engine, settings, windows = self._engine, self._settings, batch.windows
+        spoken = [_own_language(vote, language) for vote in batch.languages] or [language] * len(windows)
+        hypotheses = engine.decode(batch.encoded, spoken, settings.beams)
+        doubtful = [
+            place
+            for place, found in enumerate(hypotheses)
+            if not is_silent(found, settings) and is_doubtful(found, self._text(found), settings)
+        ]
+        if doubtful:
             encoded = engine.encode([windows[place].samples for place in doubtful], whole=True)
-            again = engine.decode(encoded, languages[: len(doubtful)], _CAREFUL_BEAMS)
+            again = engine.decode(encoded, [spoken[place] for place in doubtful], _CAREFUL_BEAMS)
             for place, found in zip(doubtful, again, strict=True):
                 hypotheses[place] = found
         for window, found in zip(windows, hypotheses, strict=True):
-            if self._is_speech(found):
+            if not is_silent(found, settings) and not is_doubtful(found, self._text(found), settings):
                 yield from self._split(window, found)
 
-    def _is_doubtful(self, found: Hypothesis) -> bool:
-        return found.log_probability < _MIN_LOG_PROBABILITY or self._repeats(found)
-
-    def _is_speech(self, found: Hypothesis) -> bool:
-        silent = found.no_speech > self._settings.max_no_speech
-        if silent and found.log_probability < _MIN_LOG_PROBABILITY:
-            return False
-        return math.exp(found.log_probability) >= self._settings.min_confidence and not self._repeats(found)
-
-    def _repeats(self, found: Hypothesis) -> bool:
-        """Whether the text compresses as only a loop does."""
-        text = self._engine.text([token for token in found.tokens if token < self._engine.first_time])
-        data = text.encode()
-        return len(data) / len(zlib.compress(data)) > _MAX_COMPRESSION
+    def _text(self, found: Hypothesis) -> str:
+        return self._engine.text([token for token in found.tokens if token < self._engine.first_time])
 
     def _split(self, window: Window, found: Hypothesis) -> Iterator[Segment]:
-        """The parts that time stamps delimit."""
+        """What stands between two time stamps each. The last one may be missing."""
+        confidence = math.exp(found.log_probability)
         start, words = 0.0, list[int]()
-        for token in [*found.tokens, None]:
+        for token in (*found.tokens, None):
             if token is not None and token < self._engine.first_time:
                 words.append(token)
                 continue
             end = window.seconds if token is None else (token - self._engine.first_time) * _TIME_STEP
+            end = min(end, window.seconds)
             text = self._engine.text(words).strip()
-            if text and end > start:
-                yield Segment(
-                    text,
-                    round(window.start + start, 2),
-                    round(window.start + min(end, window.seconds), 2),
-                    math.exp(found.log_probability),
-                )
+            if text and end > start and not repeats(text):
+                yield Segment(text, round(window.start + start, 2), round(window.start + end, 2), confidence)
             start, words = end, []
+
+
+def _elect(votes: Sequence[dict[str, float]]) -> tuple[str, float]:
+    """The likeliest language of several windows, and its mean probability."""
+    votes = votes[:_VOTERS]
+    total: dict[str, float] = defaultdict(float)
+    for vote in votes:
+        for language, probability in vote.items():
+            total[language] += probability / len(votes)
+    winner = max(total, key=lambda language: total[language])
+    return winner, total[winner]
+
+
+def _own_language(vote: dict[str, float], language: str) -> str:
+    likeliest = max(vote, key=lambda candidate: vote[candidate])
+    return likeliest if vote[likeliest] >= _SURE else language

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from llmrec.errors import MissingExtraError
 from llmrec.media.types import SAMPLE_RATE, Sound
 
 _BLOCK = 600 * SAMPLE_RATE
@@ -35,9 +34,6 @@ def speech_windows(sound: Sound) -> Iterator[Window]:
     """The stretches of a sound in which somebody speaks, in order.
 
     They end where nobody speaks for two seconds, or in the last pause before they exceed 30 seconds.
-
-    Raises:
-        MissingExtraError: faster-whisper is not installed.
     """
     start = 0
     while start < len(sound):
@@ -53,9 +49,7 @@ def speech_windows(sound: Sound) -> Iterator[Window]:
 
 
 def _spans(block: Sound) -> list[tuple[int, int]]:
-    try:
-        from faster_whisper.vad import VadOptions, get_speech_timestamps
-    except ImportError as error:
-        raise MissingExtraError("faster-whisper", "audio") from error
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
     options: Any = VadOptions(max_speech_duration_s=30, min_speech_duration_ms=100)
     return [(int(span["start"]), int(span["end"])) for span in get_speech_timestamps(block, options)]
