@@ -30,7 +30,7 @@ STAGES = [
     {"rank"},
     {"explain"},
     {"workspace"},
-    {"indexing", "recommender", "asking"},
+    {"indexing", "recommender", "asking", "demo"},
     {"cli"},
 ]
 STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}

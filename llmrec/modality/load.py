@@ -143,12 +143,11 @@ class Modalities:
     def _ocr(self) -> Task | Missing | None:
         from llmrec.modality.ocr import RapidOcrReader, ocr_fingerprint
 
-        settings = self.settings.ocr
-        if not settings.enabled:
+        if not self.settings.ocr.enabled:
             return None
         if find_spec("rapidocr") is None:
             return Missing(_NAMES["ocr"], "rapidocr is not installed", "pip install 'llmrec[vision]'")
-        return self._task("ocr", ocr_fingerprint(settings), lambda: RapidOcrReader(settings), tasks.lines)
+        return self._task("ocr", ocr_fingerprint(), RapidOcrReader, tasks.lines)
 
     def _transcript(self) -> Task | Missing:
         from llmrec.modality.whisper import load_transcriber, transcriber_fingerprint

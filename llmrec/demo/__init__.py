@@ -1,0 +1,1 @@
+"""What ``llmrec demo`` shows beside MovieLens."""
