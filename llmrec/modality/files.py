@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from llmrec.config import MediaSettings
 from llmrec.errors import MediaError, MediaRefusedError
+from llmrec.media.hosts import check_allowed, parse_url
 from llmrec.media.paths import is_url, resolve_media
 from llmrec.modality.cache import MediaCache
 from llmrec.schema import Columns, Item
@@ -110,7 +111,7 @@ class MediaFiles:
 
     def _identify(self, field: str, name: str) -> Reference:
         if is_url(name):
-            self._check_host(name)
+            check_allowed(parse_url(name), self.settings.allow_hosts)  # early, without asking the network
             return Reference(field, name, f"url:{hashlib.sha256(name.encode()).hexdigest()}")
         path = resolve_media(self.root, name)
         try:
@@ -122,15 +123,6 @@ class MediaFiles:
             raise MediaError(f"{status.st_size:,} bytes, more than {limit}")
         stamp = (status.st_size, status.st_mtime_ns)
         return Reference(field, name, self._content(path, *stamp), path=path, stamp=stamp)
-
-    def _check_host(self, url: str) -> None:
-        """Refuse early what would be refused when downloaded, without asking the network."""
-        from llmrec.media.fetch import check_allowed
-
-        try:
-            check_allowed(url, self.settings)
-        except ValueError as error:
-            raise MediaRefusedError(f"not a URL: {error}") from error
 
     def _content(self, path: Path, size: int, mtime: int) -> str:
         known = self.cache.content_of(str(path), size, mtime)

@@ -150,7 +150,7 @@ class Modalities:
         return self._task("ocr", ocr_fingerprint(), RapidOcrReader, tasks.lines)
 
     def _transcript(self) -> Task | Missing:
-        from llmrec.modality.whisper import load_transcriber, transcriber_fingerprint
+        from llmrec.modality.whisper import asset_uri, load_transcriber, transcriber_fingerprint
 
         spec, settings = self.settings.models.transcriber, self.settings.transcript
         if not spec:
@@ -166,7 +166,7 @@ class Modalities:
             return Missing(
                 _NAMES["transcript"], f"{package} is not installed", f"pip install 'llmrec[{extra}]'"
             )
-        self._pull(spec)
+        self._pull(asset_uri(spec))
         return self._task(
             "transcript",
             transcriber_fingerprint(spec, settings),
