@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from llmrec.cli.index import WorkspaceOption
 from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
 from llmrec.cli.recommend import print_explanations, print_recommendations
+from llmrec.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from llmrec.demo.found import Found
 
 _DATASET = "movielens-100k"
 _SHOWN_HISTORY = 8
 _EXPLAINED = 3
+_SHOWN_WORDS = 18
+_SHELF_COLUMNS = ("asked", "found", "by", "which says")
 
 
 def demo(
@@ -22,8 +29,9 @@ def demo(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Index MovieLens-100K and recommend films to one of its users, with explanations."""
+    """Recommend films of MovieLens-100K with explanations; then find things by picture, speech and video."""
     from llmrec.assets import home, resolve
+    from llmrec.demo.found import ask_shelf
     from llmrec.indexing import IndexRun, Sources
     from llmrec.recommender import Recommender
     from llmrec.workspace import Workspace
@@ -40,8 +48,9 @@ def demo(
         found = recommender.recommend(user, k=10)
         explained = (recommender.explain(entry, user) for entry in found[:_EXPLAINED])
         if as_json:
-            entries = [*explained, *found[_EXPLAINED:]]
-            print_json({"user_id": user, "recommendations": [entry.to_json() for entry in entries]})
+            entries = [entry.to_json() for entry in (*explained, *found[_EXPLAINED:])]
+            shelf = [answer.to_json() for answer in ask_shelf(_shelf(root), progress)]
+            print_json({"user_id": user, "recommendations": entries, "shelf": shelf})
             return
         read = f"MovieLens-100K: {report.items:,} films, {report.events:,} ratings, in {root}"
         console.print(plain(read), style="dim")
@@ -52,8 +61,39 @@ def demo(
         print_table(f"What user {user} rated last", ["item", "title", "rating"], rows)
         print_recommendations(f"Recommended to user {user}", found)
         print_explanations(explained)
+    try:
+        _print_shelf(ask_shelf(_shelf(root), progress))
+    except MissingExtraError as error:
+        console.print(plain(f"The shelf of pictures, sound and video is left out. {error}"))
     console.print()
     console.print(plain(_next_steps(root, user, found[0].item_id, time.monotonic() - began)))
+
+
+def _shelf(root: Path) -> Path:
+    return root.with_name(f"{root.name}-shelf")
+
+
+def _print_shelf(answers: Iterable[Found]) -> None:
+    rows = [
+        (
+            answer.showcase.query,
+            f"{answer.item.item_id} ({answer.item.title})",
+            f"{answer.piece.kind} of {answer.piece.source}",
+            _around(answer.piece.text, answer.showcase.query),
+        )
+        for answer in answers
+    ]
+    print_table("Found by what a picture shows, a voice says, a video tells", _SHELF_COLUMNS, rows)
+
+
+def _around(text: str, query: str) -> str:
+    """Some words of a text from the first one that the query has."""
+    words = text.split()
+    asked = {word.casefold() for word in query.split() if len(word) > 3}
+    first = next((at for at, word in enumerate(words) if word.strip(".,").casefold() in asked), 0)
+    start = max(0, first - _SHOWN_WORDS // 3)
+    shown = " ".join(words[start : start + _SHOWN_WORDS])
+    return f"{'…' if start else ''}{shown}{'…' if start + _SHOWN_WORDS < len(words) else ''}"
 
 
 def _next_steps(root: Path, user: str, item: str, seconds: float) -> str:
@@ -62,5 +102,6 @@ def _next_steps(root: Path, user: str, item: str, seconds: float) -> str:
         f'  llmrec recommend --query "a robot that learns to feel" --workspace {root}\n'
         f'  llmrec recommend {user} --where "release_year >= 1990" --explain --workspace {root}\n'
         f"  llmrec similar {item} --workspace {root}\n"
+        f"  llmrec show shelf-20 --workspace {_shelf(root)}\n"
         f"  llmrec index YOUR_ITEMS.jsonl --interactions YOUR_LOG.csv --workspace shop/"
     )

@@ -29,12 +29,13 @@ def with_failures(key: str, failures: Sequence[Flag]) -> str:
 def chunks(described: Iterator[tuple[Item, list[Flag]]]) -> Iterator[list[tuple[Item, list[Flag]]]]:
     """Items to encode together; media may come slowly, and what was made of them should not wait for long."""
     chunk: list[tuple[Item, list[Flag]]] = []
-    began = time.monotonic()
+    began = 0.0
     for entry in described:
+        began = began if chunk else time.monotonic()
         chunk.append(entry)
         if len(chunk) == _CHUNK or time.monotonic() - began > _CHUNK_SECONDS:
             yield chunk
-            chunk, began = [], time.monotonic()
+            chunk = []
     if chunk:
         yield chunk
 
