@@ -30,7 +30,8 @@ STAGES = [
     {"rank"},
     {"explain"},
     {"workspace"},
-    {"indexing", "recommender", "asking", "demo"},
+    {"indexing", "recommender", "asking"},
+    {"demo"},
     {"cli"},
 ]
 STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}
