@@ -93,7 +93,7 @@ class IndexRun:
                 cache.own.forget_failures()
             self.media = self._media_text(cache)
             journal = self.workspace.journal("rebuild" if self.rebuild else "update")
-            changed, deleted = self._compare(present)
+            changed, deleted = self._compare(present, journal)
             if changed:
                 self._encode(changed, journal)
             logs = self._read_logs(present)
@@ -123,7 +123,7 @@ class IndexRun:
             self.progress,
         )
 
-    def _compare(self, present: Present | None) -> tuple[dict[str, str], set[str]]:
+    def _compare(self, present: Present | None, journal: Journal) -> tuple[dict[str, str], set[str]]:
         """(item id → key) of new and changed items, and the ids of items to delete."""
         kept = present.table.keys() if present else {}
         changed: dict[str, str] = {}
@@ -134,9 +134,11 @@ class IndexRun:
                 key = self._key(item, references)
                 self.report.flags += (failures := self.media.failures(item, references))
                 seen.add(item.item_id)
-                if kept.get(item.item_id) != with_failures(key, failures):
+                final = with_failures(key, failures)
+                if kept.get(item.item_id) != final:
                     changed[item.item_id] = key
-                    self._files += self.media.count(item, references)
+                    if journal.key_of(item.item_id) != final:
+                        self._files += self.media.count(item, references)
                 task.advance()
         self.media.files.flush()
         deleted = set(kept) - seen if self.delete_missing else set()
