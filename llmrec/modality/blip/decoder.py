@@ -16,18 +16,21 @@ Arrays = list[NDArray[np.float32]]
 
 
 @dataclass(slots=True)
-class Found:
-    """A caption as it grows.
+class Scored:
+    """A caption and what the model thought of it.
 
     Args:
-        tokens: after the prefix.
-        log_probabilities: of the tokens.
-        lead: the smallest distance of a token's log-probability to that of the runner-up.
+        tokens: after the prefix; the end token included, where it was reached.
+        places: for each token the log-probabilities ``(vocabulary,)`` of all that could stand there.
     """
 
     tokens: list[int] = field(default_factory=list)
-    log_probabilities: list[float] = field(default_factory=list)
-    lead: float = np.inf
+    places: list[NDArray[np.float32]] = field(default_factory=list)
+
+    @property
+    def mean(self) -> float:
+        """The mean log-probability of the tokens."""
+        return float(np.mean([place[token] for token, place in zip(self.tokens, self.places, strict=True)]))
 
 
 class Decoder:
@@ -44,21 +47,19 @@ class Decoder:
         self._folder = folder
         self._decoding = decoding
 
-    def greedy(self, cross: Arrays) -> list[Found]:
+    def greedy(self, cross: Arrays) -> list[Scored]:
         """The likeliest token again and again, for each picture of ``cross``."""
-        found = [Found() for _ in range(len(cross[0]))]
-        rows, going = np.arange(len(found)), np.full(len(found), True)
-        ids, past = np.array([self._decoding.prefix] * len(found)), self._no_past(cross, len(found))
+        captions = [Scored() for _ in range(len(cross[0]))]
+        rows, going = np.arange(len(captions)), np.full(len(captions), True)
+        ids, past = np.array([self._decoding.prefix] * len(captions)), self._no_past(cross, len(captions))
         request = self._graph.create_infer_request()
         for step in range(self._decoding.max_new_tokens):
             log_probabilities, *past = infer(request, [ids, *past, *cross])
             last = log_probabilities[:, -1]
-            chosen, leads = self._choose(last, step)
+            chosen = self._allowed(last, step).argmax(axis=1)
             for line in np.flatnonzero(going):
-                caption = found[rows[line]]
-                caption.tokens.append(int(chosen[line]))
-                caption.log_probabilities.append(float(last[line, chosen[line]]))
-                caption.lead = min(caption.lead, float(leads[line]))
+                captions[rows[line]].tokens.append(int(chosen[line]))
+                captions[rows[line]].places.append(last[line])
             going &= chosen != self._folder.end_token
             if not going.any():
                 break
@@ -67,38 +68,43 @@ class Decoder:
                 past, cross = [each[going] for each in past], [each[going] for each in cross]
                 going = going[going]
             ids = chosen[:, None]
-        return found
+        return captions
 
-    def score(self, captions: Sequence[Sequence[int]], cross: Arrays) -> list[NDArray[np.float32]]:
-        """Log-probabilities of every token at each place of captions of ``cross``'s one or n pictures.
-
-        Returns:
-            For each caption ``(tokens, vocabulary)``, from one pass over all places at once.
-        """
+    def score(self, captions: Sequence[Scored], cross: Arrays) -> list[Scored]:
+        """The same tokens with ``cross``'s one or n pictures, from one pass over all places at once."""
         prefix = self._decoding.prefix
-        ids = np.full((len(captions), len(prefix) + max(map(len, captions))), self._folder.pad_token)
-        for row, tokens in enumerate(captions):
-            ids[row, : len(prefix) + len(tokens)] = [*prefix, *tokens]
+        ids = np.full(
+            (len(captions), len(prefix) + max(len(caption.tokens) for caption in captions)),
+            self._folder.pad_token,
+        )
+        for row, caption in enumerate(captions):
+            ids[row, : len(prefix) + len(caption.tokens)] = [*prefix, *caption.tokens]
         inputs = [ids[:, :-1], *self._no_past(cross, len(captions)), *cross]
         places = infer(self._graph.create_infer_request(), inputs)[0][:, len(prefix) - 1 :]
-        return [places[row, : len(tokens)] for row, tokens in enumerate(captions)]
+        return [
+            Scored(caption.tokens, list(places[row, : len(caption.tokens)]))
+            for row, caption in enumerate(captions)
+        ]
 
-    def confirms(self, tokens: Sequence[int], log_probabilities: NDArray[np.float32]) -> bool:
-        """Whether :meth:`greedy` would choose ``tokens`` where :meth:`score` gives these values."""
-        steps = [self._choose(one[None], step)[0][0] for step, one in enumerate(log_probabilities)]
-        return list(tokens) == steps
+    def leads(self, caption: Scored) -> NDArray[np.float32]:
+        """By how much each token beats every other that is allowed in its place: ``(tokens,)`` in nats.
 
-    def _choose(
-        self, log_probabilities: NDArray[np.float32], step: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """The likeliest token of each row that is allowed at this step, and its lead."""
+        Negative where :meth:`greedy` would have chosen another.
+        """
+        leads = np.empty(len(caption.tokens), np.float32)
+        for step, (token, place) in enumerate(zip(caption.tokens, caption.places, strict=True)):
+            others = self._allowed(place[None], step)[0].copy()
+            others[token] = -np.inf
+            leads[step] = place[token] - others.max()
+        return leads
+
+    def _allowed(self, log_probabilities: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+        """Without the end token where it is too early for it."""
+        if step >= self._decoding.min_new_tokens:
+            return log_probabilities
         allowed = log_probabilities.copy()
-        if step < self._decoding.min_new_tokens:
-            allowed[:, self._folder.end_token] = -np.inf
-        rows, chosen = np.arange(len(allowed)), allowed.argmax(axis=1)
-        best = allowed[rows, chosen]
-        allowed[rows, chosen] = -np.inf
-        return chosen, best - allowed.max(axis=1)
+        allowed[:, self._folder.end_token] = -np.inf
+        return allowed
 
     def _no_past(self, cross: Arrays, count: int) -> Arrays:
         _, heads, size, _ = cross[0].shape

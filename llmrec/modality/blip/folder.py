@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+from pydantic import BaseModel, Field, ValidationError
+
+from llmrec.config import problems
 from llmrec.errors import AssetError
 
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_BICUBIC = 3
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
-class PixelFormat:
-    """What the vision tower takes; the defaults are those of ``BlipImageProcessor``.
+# A folder states only what differs from the defaults of transformers' classes, which are repeated here.
+
+
+class _Text(BaseModel):
+    bos_token_id: int = 30522
+    sep_token_id: int = 102
+    pad_token_id: int = 0
+    max_position_embeddings: int = 512
+
+
+class _Vision(BaseModel):
+    image_size: int = 384
+
+
+class _Config(BaseModel):
+    model_type: str = ""
+    architectures: tuple[str, ...] = ("BlipForConditionalGeneration",)
+    text_config: _Text = _Text()
+    vision_config: _Vision = _Vision()
+
+
+class _Size(BaseModel):
+    height: int = 384
+    width: int = 384
+
+
+class PixelFormat(BaseModel):
+    """What the vision tower takes: the settings of a ``BlipImageProcessor``.
 
     Args:
-        height: pixels that a picture is resized to, whatever its shape.
-        width: likewise.
+        size: pixels that a picture is resized to, whatever its shape.
         resample: Pillow's number of the filter.
-        scale: factor of the 8-bit values, before ``mean`` is subtracted and divided by ``std``.
+        rescale_factor: of the 8-bit values, before ``image_mean`` is subtracted and divided by ``image_std``.
     """
 
-    height: int
-    width: int
-    resample: int
-    scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    do_resize: bool = True
+    do_rescale: bool = True
+    do_normalize: bool = True
+    size: int | _Size = _Size()
+    resample: int = Field(default=3, ge=0, le=5)
+    rescale_factor: float = 1 / 255
+    image_mean: tuple[float, float, float] = (0.48145466, 0.4578275, 0.40821073)
+    image_std: tuple[float, float, float] = (0.26862954, 0.26130258, 0.27577711)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return (self.size, self.size) if isinstance(self.size, int) else (self.size.height, self.size.width)
+
+
+class _Processor(BaseModel):
+    image_processor: PixelFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +75,21 @@ class BlipFolder:
     Args:
         name: what errors and progress call the model.
         path: the folder.
+        tokenizer: its ``tokenizer.json``.
         start_token: begins every caption.
         end_token: ends it.
         pad_token: fills a batch.
         positions: longest sequence of the decoder, in tokens.
-        layers: of the decoder.
     """
 
     name: str
     path: Path
+    tokenizer: Path
     pixels: PixelFormat
     start_token: int
     end_token: int
     pad_token: int
     positions: int
-    layers: int
-
-    @property
-    def tokenizer(self) -> Path:
-        """The tokenizer's file."""
-        return self.path / "tokenizer.json"
 
 
 def read_blip_folder(path: Path, name: str) -> BlipFolder:
@@ -69,74 +98,59 @@ def read_blip_folder(path: Path, name: str) -> BlipFolder:
     Raises:
         AssetError: it is no BLIP captioning model, or a needed file is missing or malformed.
     """
-    config = _read_json(path / "config.json")
-    _check_is_captioner(path, config)
-    for file in (path / "tokenizer.json", _weights(path)):
+    config = _read(path / "config.json", _Config)
+    _check_is_captioner(path / "config.json", config)
+    index = path / "model.safetensors.index.json"
+    for file in (path / "tokenizer.json", index if index.exists() else path / "model.safetensors"):
         if not file.exists():
             raise AssetError(f"{file}: not found", "A BLIP model folder needs it.")
-    text = config.get("text_config") or {}
-    # The defaults below are those of BlipTextConfig: a folder states only what differs from them.
     return BlipFolder(
         name=name,
         path=path,
-        pixels=_pixel_format(path, config),
-        start_token=text.get("bos_token_id", 30522),
-        end_token=text.get("sep_token_id", 102),
-        pad_token=text.get("pad_token_id", 0),
-        positions=text.get("max_position_embeddings", 512),
-        layers=text.get("num_hidden_layers", 12),
+        tokenizer=path / "tokenizer.json",
+        pixels=_pixel_format(path, config.vision_config.image_size),
+        start_token=config.text_config.bos_token_id,
+        end_token=config.text_config.sep_token_id,
+        pad_token=config.text_config.pad_token_id,
+        positions=config.text_config.max_position_embeddings,
     )
 
 
-def _check_is_captioner(path: Path, config: Mapping[str, Any]) -> None:
-    kind = config.get("model_type")
-    if kind != "blip":
+def _check_is_captioner(file: Path, config: _Config) -> None:
+    if config.model_type != "blip":
         raise AssetError(
-            f"{path / 'config.json'}: not a BLIP model (model_type {kind!r})",
-            "Set models.captioner to a BLIP captioning checkpoint, "
-            "such as hf:Salesforce/blip-image-captioning-large.",
+            f"{file}: not a BLIP model (model_type {config.model_type!r})",
+            "Set models.captioner to a BLIP checkpoint, as hf:Salesforce/blip-image-captioning-large.",
         )
-    architectures = config.get("architectures") or ["BlipForConditionalGeneration"]
-    if "BlipForConditionalGeneration" not in architectures:
+    if "BlipForConditionalGeneration" not in config.architectures:
         raise AssetError(
-            f"{path / 'config.json'}: a BLIP model for another task ({', '.join(architectures)})",
+            f"{file}: a BLIP model for another task ({', '.join(config.architectures)})",
             "A captioner is a BlipForConditionalGeneration.",
         )
 
 
-def _weights(path: Path) -> Path:
-    index = path / "model.safetensors.index.json"
-    return index if index.exists() else path / "model.safetensors"
-
-
-def _pixel_format(path: Path, config: Mapping[str, Any]) -> PixelFormat:
-    file = path / "processor_config.json"
-    stated = _read_json(file).get("image_processor") if file.exists() else None
-    if stated is None:
+def _pixel_format(path: Path, side: int) -> PixelFormat:
+    file = path / "processor_config.json"  # of transformers 5; before, there was only the other
+    pixels = _read(file, _Processor).image_processor if file.exists() else None
+    if pixels is None:
         file = path / "preprocessor_config.json"
-        stated = _read_json(file)
-    for step in ("do_resize", "do_rescale", "do_normalize"):
-        if stated.get(step, True) is not True:
-            raise AssetError(f"{file}: {step} is off, which no BLIP model needs; it is not supported")
-    side = (config.get("vision_config") or {}).get("image_size", 384)
-    size = stated.get("size") or {"height": 384, "width": 384}
-    size = {"height": size, "width": size} if isinstance(size, int) else size
-    if size != {"height": side, "width": side}:
-        raise AssetError(f"{file}: pictures become {size}, but the model was made for {side} x {side} pixels")
-    return PixelFormat(
-        height=side,
-        width=side,
-        resample=stated.get("resample", _BICUBIC),
-        scale=stated.get("rescale_factor", 1 / 255),
-        mean=tuple(stated.get("image_mean") or _CLIP_MEAN),
-        std=tuple(stated.get("image_std") or _CLIP_STD),
-    )
+        pixels = _read(file, PixelFormat)
+    if not (pixels.do_resize and pixels.do_rescale and pixels.do_normalize):
+        raise AssetError(f"{file}: leaves out a step (do_resize, do_rescale, do_normalize) that BLIP needs")
+    if pixels.shape != (side, side):
+        raise AssetError(
+            f"{file}: pictures become {pixels.shape[0]} x {pixels.shape[1]} pixels, "
+            f"but the model was made for {side} x {side}"
+        )
+    return pixels
 
 
-def _read_json(path: Path) -> Any:
+def _read(path: Path, kind: type[_Model]) -> _Model:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise AssetError(f"{path}: not found", "A BLIP model folder needs it.") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise AssetError(f"{path}: cannot be read: {error}") from error
+    except ValidationError as error:
+        raise AssetError(f"{path}: {problems(error)}") from error

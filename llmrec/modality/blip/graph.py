@@ -24,7 +24,7 @@ from llmrec.runtime.folders import cached_folder
 from llmrec.runtime.libraries import quiet
 from llmrec.runtime.openvino import import_openvino
 
-_RECIPE = "openvino caption 1"
+_RECIPE = "openvino caption 2"
 """Raised whenever the conversion below would write other graphs."""
 
 
@@ -49,9 +49,8 @@ def _convert(folder: BlipFolder, target: Path) -> None:
     openvino = import_openvino()
     model = load_blip(folder, "cpu", "float32")
     vision, decoder = _modules(model)
-    form = folder.pixels
     # Traced on more than one picture and token: a size of 1 would be kept for every other shape.
-    pixels = torch.zeros(2, 3, form.height, form.width)
+    pixels = torch.zeros(2, 3, *folder.pixels.shape)
     ids = torch.full((2, 3), folder.start_token)
     with quiet(), torch.no_grad():
         cross = vision(pixels)

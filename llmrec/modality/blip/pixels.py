@@ -21,12 +21,12 @@ def to_pixels(picture: Picture, form: PixelFormat) -> NDArray[np.float32]:
     except ImportError as error:
         raise MissingExtraError("PIL", "vision") from error
     resample = Image.Resampling(form.resample)
-    resized = np.asarray(Image.fromarray(picture).resize((form.width, form.height), resample))
-    scaled = (resized.astype(np.float64) * form.scale).astype(np.float32)
-    normalised = (scaled - np.array(form.mean, np.float32)) / np.array(form.std, np.float32)
+    resized = np.asarray(Image.fromarray(picture).resize(form.shape[::-1], resample))
+    scaled = (resized.astype(np.float64) * form.rescale_factor).astype(np.float32)
+    normalised = (scaled - np.array(form.image_mean, np.float32)) / np.array(form.image_std, np.float32)
     return np.ascontiguousarray(normalised.transpose(2, 0, 1))
 
 
 def blank_pixels(form: PixelFormat) -> NDArray[np.float32]:
     """A picture that shows nothing, of the mean colour: ``(3, height, width)``."""
-    return np.zeros((3, form.height, form.width), np.float32)
+    return np.zeros((3, *form.shape), np.float32)

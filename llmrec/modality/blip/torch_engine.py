@@ -108,8 +108,9 @@ def load_blip(folder: BlipFolder, device: str, precision: str) -> Any:
     from transformers import BitsAndBytesConfig, BlipForConditionalGeneration
 
     compute = getattr(torch, "bfloat16" if precision == "nf4" else precision)
-    options: dict[str, Any] = {"dtype": compute, "device_map": device}
+    options: dict[str, Any] = {"dtype": compute}
     if precision == "nf4":
+        options["device_map"] = device
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -128,7 +129,7 @@ def load_blip(folder: BlipFolder, device: str, precision: str) -> Any:
             f"{folder.path}: the weights lack {len(missing)} parts of the model, {missing[0]} first",
             "Take a complete BLIP captioning checkpoint.",
         )
-    return model.eval()
+    return (model if precision == "nf4" else model.to(device)).eval()  # four-bit weights cannot be moved
 
 
 def _placed(precision: str) -> tuple[str, str]:

@@ -33,6 +33,9 @@ class CaptionTokenizer:
         """Tokens that begin every caption: the start token and those of the prompt."""
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The caption that the prompt and ``tokens`` make, without special tokens."""
-        text: str = self._tokenizer.decode([*self.prefix, *tokens], skip_special_tokens=True)
+        """The prompt and ``tokens`` as a caption without special tokens; empty if they add nothing."""
+        return self._decoded([*self.prefix, *tokens]) if self._decoded(tokens) else ""
+
+    def _decoded(self, tokens: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True)
         return text.strip()
