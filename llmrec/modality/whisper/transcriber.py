@@ -27,6 +27,8 @@ _UNSURE = 0.6
 """Probability below which the language is asked for again, with 30 seconds of spectrogram."""
 _CAREFUL_BEAMS = 5
 _TIME_STEP = 0.02
+_LEFT_OFF = 1.0
+"""Seconds at the end of a window that are worth another one."""
 
 
 @dataclass(slots=True)
@@ -88,10 +90,15 @@ class WhisperTranscriber:
             lead.append(next(batches))
         language = self._settings.language or self._vote(lead)
         segments: list[Segment] = []
+        rest: list[Window] = []
         while lead:  # their encodings are let go of one by one
-            segments += self._segments(lead.pop(0), language)
+            self._write(lead.pop(0), language, segments, rest)
         for batch in batches:
-            segments += self._segments(batch, language)
+            self._write(batch, language, segments, rest)
+        while rest:
+            batches, rest = self._batches(rest), []
+            for batch in batches:
+                self._write(batch, language, segments, rest)
         return language, segments
 
     def _batches(self, windows: Sequence[Window]) -> Iterator[_Batch]:
@@ -117,37 +124,63 @@ class WhisperTranscriber:
             batch.languages = self._engine.languages(encoded)
         return _elect([vote for batch in lead for vote in batch.languages])[0]
 
-    def _segments(self, batch: _Batch, language: str) -> Iterator[Segment]:
+    def _write(self, batch: _Batch, language: str, segments: list[Segment], rest: list[Window]) -> None:
+        """Add what is said in a batch to ``segments``, and what the model left off to ``rest``."""
+        settings = self._settings
+        for window, found in zip(batch.windows, self._decode(batch, language), strict=True):
+            if is_silent(found, settings) or is_doubtful(found, self._text(found.tokens), settings):
+                continue
+            tokens, heard = self._finished(found.tokens, window)
+            segments += self._split(tokens, window, math.exp(found.log_probability))
+            if heard < window.seconds:
+                rest.append(window.after(heard))
+
+    def _decode(self, batch: _Batch, language: str) -> list[Hypothesis]:
         engine, settings, windows = self._engine, self._settings, batch.windows
         spoken = [_own_language(vote, language) for vote in batch.languages] or [language] * len(windows)
         hypotheses = engine.decode(batch.encoded, spoken, settings.beams)
         doubtful = [
             place
             for place, found in enumerate(hypotheses)
-            if not is_silent(found, settings) and is_doubtful(found, self._text(found), settings)
+            if not is_silent(found, settings) and is_doubtful(found, self._text(found.tokens), settings)
         ]
         if doubtful:
             encoded = engine.encode([windows[place].samples for place in doubtful], whole=True)
             again = engine.decode(encoded, [spoken[place] for place in doubtful], _CAREFUL_BEAMS)
             for place, found in zip(doubtful, again, strict=True):
                 hypotheses[place] = found
-        for window, found in zip(windows, hypotheses, strict=True):
-            if not is_silent(found, settings) and not is_doubtful(found, self._text(found), settings):
-                yield from self._split(window, found)
+        return hypotheses
 
-    def _text(self, found: Hypothesis) -> str:
-        return self._engine.text([token for token in found.tokens if token < self._engine.first_time])
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self._engine.text([token for token in tokens if token < self._engine.first_time])
 
-    def _split(self, window: Window, found: Hypothesis) -> Iterator[Segment]:
+    def _time(self, token: int) -> float:
+        return (token - self._engine.first_time) * _TIME_STEP
+
+    def _finished(self, tokens: Sequence[int], window: Window) -> tuple[Sequence[int], float]:
+        """The tokens of finished segments, and up to which second of the window they reach.
+
+        Two time stamps in a row end one segment and begin the next. Where the last such pair is followed by
+        nothing, or by words without a time stamp, the model left off: it has more to hear from there on.
+        """
+        times = [token >= self._engine.first_time for token in tokens]
+        pairs = [place for place in range(1, len(tokens)) if times[place - 1] and times[place]]
+        ends_in_time = bool(times) and times[-1] and pairs[-1:] != [len(tokens) - 1]
+        if not pairs or ends_in_time:
+            return tokens, window.seconds
+        heard = self._time(tokens[pairs[-1]])
+        if heard <= 0 or window.seconds - heard < _LEFT_OFF:
+            return tokens, window.seconds
+        return tokens[: pairs[-1]], heard
+
+    def _split(self, tokens: Sequence[int], window: Window, confidence: float) -> Iterator[Segment]:
         """What stands between two time stamps each. The last one may be missing."""
-        confidence = math.exp(found.log_probability)
         start, words = 0.0, list[int]()
-        for token in (*found.tokens, None):
+        for token in (*tokens, None):
             if token is not None and token < self._engine.first_time:
                 words.append(token)
                 continue
-            end = window.seconds if token is None else (token - self._engine.first_time) * _TIME_STEP
-            end = min(end, window.seconds)
+            end = window.seconds if token is None else min(self._time(token), window.seconds)
             text = self._engine.text(words).strip()
             if text and end > start and not repeats(text):
                 yield Segment(text, round(window.start + start, 2), round(window.start + end, 2), confidence)
