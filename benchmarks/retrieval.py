@@ -3,8 +3,8 @@
     python benchmarks/retrieval.py items.jsonl --captioner file:BLIP_FOLDER [--limit N]
 
 The catalog names a picture and a spoken description of each item (columns ``image`` and ``audio``). Items are
-known by nothing but their picture: what captioner, OCR and colours say of it is the document; the transcript of
-the speech is the query. Printed: recall@1, @5 and @10 among all pictures, and what chance would give.
+known by nothing but their picture: what captioner, OCR and colours say of it is the document; the transcript
+of the speech is the query. Printed: recall@1, @5 and @10 among all pictures, and what chance would give.
 """
 
 from __future__ import annotations
