@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from shop import index_shop, item_rows, make_workspace, write_events, write_items, write_shop
 
+from llmrec.config import FORMAT
 from llmrec.errors import CorruptFileError, LlmrecError
 from llmrec.indexing import IndexRun
 from llmrec.recommender import Recommender
@@ -226,7 +227,7 @@ def test_a_workspace_of_another_format_says_how_to_go_on(tmp_path: Path, found: 
     workspace, _, _ = index_shop(tmp_path)
     settings = workspace.root / "llmrec.toml"
     settings.write_text(
-        settings.read_text(encoding="utf-8").replace("format = 1", f"format = {found}"), "utf-8"
+        settings.read_text(encoding="utf-8").replace(f"format = {FORMAT}", f"format = {found}"), "utf-8"
     )
     with pytest.raises(LlmrecError, match=way_out):
         Recommender.open(workspace.root)

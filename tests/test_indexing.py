@@ -139,7 +139,10 @@ def test_media_that_lead_out_of_the_catalog_are_flagged_and_not_kept(tmp_path: P
     catalog = write_items(data / "items.jsonl", [{"item_id": "a", "title": "A", "images": images}])
     workspace = make_workspace(tmp_path / "w")
     report = IndexRun(workspace, Sources(catalog))()
-    assert [flag.source for flag in report.flags] == images[1:]
+    assert [flag.source for flag in report.flags if "was refused" in flag.reason] == images[1:]
+    assert [flag.reason for flag in report.flags if flag.source == "good.jpg"] == [
+        "not a picture that can be read (found: text)"
+    ]
     assert {flag.item_id for flag in report.flags} == {"a"}
     with Recommender(workspace) as recommender:
         assert recommender.item("a").images == ("good.jpg",)

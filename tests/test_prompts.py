@@ -16,6 +16,7 @@ from llmrec.prompts import builtin_folder, load_prompt, parse_prompt, prompt_fil
 SHIPPED = {
     "item": ("title", "categories", "fields"),
     "user": ("profile", "fields"),
+    "caption": (),
     "explain": ("title", "evidence"),
 }
 HERE = Path("mine.j2")

@@ -67,13 +67,17 @@ class MediaFiles:
         self._new: list[tuple[str, int, int, str]] = []
 
     def of(self, item: Item) -> list[Reference]:
-        """The references of an item, of its first ``pictures`` pictures, and of all sound and video."""
+        """The references of an item: its first pictures, all sound and video, and whatever is refused."""
         found = []
         for field in FIELDS:
             names = getattr(item, field)
-            for name in names[: self.settings.pictures] if field == Columns.IMAGES else names:
+            opened = self.settings.pictures if field == Columns.IMAGES else len(names)
+            for place, name in enumerate(names):
                 try:
-                    found.append(self._identify(field, name))
+                    if place < opened:
+                        found.append(self._identify(field, name))
+                    elif not is_url(name):
+                        resolve_media(self.root, name)
                 except MediaError as error:
                     refused = isinstance(error, MediaRefusedError) and not is_url(name)
                     found.append(Reference(field, name, problem=error.message, refused=refused))

@@ -118,4 +118,4 @@ def test_get_never_overwrites_other_content(films: str, tmp_path: Path) -> None:
 def test_get_of_an_unknown_data_set_lists_the_known(films: str) -> None:
     result = runner.invoke(datasets.app, ["get", "movielens"])
     assert isinstance(result.exception, AssetError)
-    assert result.exception.hint == "Data sets: movielens-100k, films."
+    assert result.exception.hint == "Data sets: movielens-100k, skimage-photographs, films."

@@ -136,7 +136,7 @@ def test_prompts_are_listed_shown_and_rendered(llmrec: Command, tmp_path: Path) 
     workspace, _, _ = index_shop(tmp_path)
     workspace.close()
     listed = json_of(llmrec("prompts", "list", "--json", cwd=workspace.root))
-    assert {prompt["name"] for prompt in listed["prompts"]} == {"item", "user", "explain"}
+    assert {prompt["name"] for prompt in listed["prompts"]} == {"caption", "item", "user", "explain"}
     assert "variables" in llmrec("prompts", "show", "item", cwd=workspace.root).stdout
     rendered = json_of(llmrec("prompts", "render", "coffee-1", "--json", cwd=workspace.root))
     assert rendered["document"].startswith("Moka Pot Aluminium (coffee)")
