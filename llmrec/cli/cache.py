@@ -33,7 +33,8 @@ def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
             (kind, f"{entry.results.get(kind, 0):,}", f"{entry.failures.get(kind, 0):,}")
             for kind in sorted({*entry.results, *entry.failures})
         ]
-        print_table(f"{name}: {entry.path} ({megabytes(entry.size)})", ["kind", "results", "failures"], rows)
+        console.print(plain(f"{name}: {entry.path} ({megabytes(entry.size)})"), soft_wrap=True)
+        print_table("", ["kind", "results", "failures"], rows)
 
 
 @app.command()

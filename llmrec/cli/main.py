@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -52,6 +53,8 @@ def root(
 
 def run() -> None:
     """Run the command line; errors end in a message and exit code 1, never in a stack trace."""
+    # Of damaged metadata in a picture; what matters of it is said in the error report.
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         app()
     except LlmrecError as error:

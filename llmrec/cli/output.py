@@ -36,7 +36,7 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table. Cells are untrusted text unless they already are a rich ``Text``."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title or None, title_justify="left")
     for name in columns:
         table.add_column(name)
     for row in rows:

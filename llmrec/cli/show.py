@@ -31,11 +31,8 @@ def show(
         pieces = [piece.to_json() for piece in document.pieces]
         print_json({"item_id": item, "pieces": pieces, **document_json(document)})
         return
-    print_table(
-        f"What is known of {item}",
-        ["kind", "text", "source", "time", "model", "confidence", "margin"],
-        [_row(piece) for piece in document.pieces],
-    )
+    rows = [(_kind(piece), _shortened(piece.text), _origin(piece)) for piece in document.pieces]
+    print_table(f"What is known of {item}", ["kind", "text", "from"], rows)
     console.print(plain("Document, as the encoder reads it:"), style="dim")
     print_document(document)
 
@@ -52,24 +49,28 @@ def print_document(document: Document) -> None:
         console.print(plain(f"cut to fit the encoder: {tokens} tokens of {field}"), style="dim")
 
 
-def _row(piece: TextPiece) -> tuple[str, ...]:
-    text = piece.text if len(piece.text) <= _SHOWN else f"{piece.text[:_SHOWN]}…"
-    time = f"{_clock(piece.start)}–{_clock(piece.end)}" if piece.start is not None else ""
-    return (
-        f"{piece.kind} (unsure, left out)" if piece.unsure else piece.kind,
-        text,
-        piece.source,
-        time,
-        piece.model or "",
-        _number(piece.confidence),
-        _number(piece.margin),
-    )
+def _kind(piece: TextPiece) -> str:
+    return f"{piece.kind} (unsure, left out)" if piece.unsure else piece.kind
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _origin(piece: TextPiece) -> str:
+    """Where a piece comes from: column or file, time, model, and how sure the model was."""
+    told = [piece.source]
+    if piece.start is not None:
+        told.append(f"{_clock(piece.start)}–{_clock(piece.end)}")
+    if piece.model:
+        told.append(piece.model)
+    if piece.confidence is not None:
+        told.append(f"confidence {piece.confidence:.2f}")
+    if piece.margin is not None:
+        told.append(f"margin {piece.margin:.2f}")
+    return ", ".join(told)
 
 
 def _clock(seconds: float | None) -> str:
     minutes, rest = divmod(seconds or 0.0, 60)
     return f"{int(minutes)}:{rest:04.1f}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
