@@ -152,6 +152,10 @@ def gate(captions: Sequence[Caption], labelled: Sequence[Labelled]) -> dict[str,
     judged, decided = right[half:], kept(values[half:], best)
     return {
         "right": round(float(right.mean()), 3),
+        "area_under_roc": {
+            name: round(area_under_roc(right, column), 3)
+            for name, column in zip(("log_probability", "margin"), values.T, strict=True)
+        },
         "min_log_probability": round(float(best[0]), 2),
         "min_margin": round(float(best[1]), 2),
         "second_half": {
@@ -163,6 +167,12 @@ def gate(captions: Sequence[Caption], labelled: Sequence[Labelled]) -> dict[str,
             "unsure_recall": ratio(~judged & ~decided, ~judged),
         },
     }
+
+
+def area_under_roc(right: NDArray[np.bool_], values: NDArray[np.float64]) -> float:
+    """The chance that a right caption has a higher value than a wrong one; NaN without one of both."""
+    pairs = values[right][:, None] - values[~right][None]
+    return float(((pairs > 0) + 0.5 * (pairs == 0)).mean()) if pairs.size else float("nan")
 
 
 def kept(values: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:

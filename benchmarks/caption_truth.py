@@ -44,7 +44,7 @@ def stem(word: str) -> str:
     for ending, instead in (("ing", ""), ("ies", "y"), ("es", ""), ("s", ""), ("ed", "")):
         start = word.removesuffix(ending)
         if start != word and len(start) >= 3 and not word.endswith("ss"):
-            doubled = start[-1] == start[-2] and start[-1] not in "sl"  # "running", not "glasses"
+            doubled = ending in ("ing", "ed") and start[-1] == start[-2] and start[-1] not in "sl"
             word = (start[:-1] if doubled else start) + instead
             break
     return word.removesuffix("e")

@@ -71,11 +71,11 @@ class CaptionSettings(_Settings):
     """How pictures are captioned.
 
     ``engine``: ``torch`` runs transformers; ``openvino`` runs the same weights compiled for the CPU, greedy
-    only; ``auto`` takes openvino on a CPU with one beam and torch otherwise. ``precision``: ``auto`` is
-    float32 on a CPU and float16 on a GPU; ``bfloat16`` is faster on a CPU that has it but changes some
-    captions; ``nf4`` loads the weights in four bits on a GPU. A caption is kept out of the document as unsure
-    where its mean token log-probability is below ``min_log_probability`` or its margin over a blank picture
-    below ``min_margin``.
+    only; ``auto`` takes openvino on a CPU with one beam and torch otherwise. ``precision``: ``auto`` gives
+    float32's captions on a CPU, sooner where it has bfloat16, and is float16 on a GPU; ``bfloat16`` changes
+    some captions; ``nf4`` loads the weights in four bits on a GPU. A caption is kept out of the document as
+    unsure where its mean token log-probability is below ``min_log_probability`` or its margin over a blank
+    picture below ``min_margin``.
     """
 
     engine: Literal["auto", "torch", "openvino"] = "auto"
