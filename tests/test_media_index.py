@@ -231,6 +231,21 @@ def test_a_captioner_that_cannot_be_had_is_reported_and_the_rest_is_done(
     assert "a sound of 2 seconds" in document(workspace, "sound")
 
 
+def test_pruning_keeps_what_a_captioner_made_that_is_away(sources: Sources, tmp_path: Path) -> None:
+    workspace = make_gallery_workspace(tmp_path / "w")
+    index(workspace, sources)
+    prune = ["cache", "prune", "-w", str(workspace.root), "--json"]
+    assert json.loads(CliRunner().invoke(app, prune).stdout) == {"dropped": {"workspace": 0, "shared": 0}}
+    make_gallery_workspace(tmp_path / "w", captioner=f"file:{tmp_path / 'none'}")
+    assert json.loads(CliRunner().invoke(app, prune).stdout)["dropped"]["workspace"] == 0
+    (sources.catalog.parent / "pictures" / "red.png").unlink()
+    assert json.loads(CliRunner().invoke(app, prune).stdout)["dropped"]["workspace"] == 2
+    stats = json.loads(
+        CliRunner().invoke(app, ["cache", "stats", "-w", str(workspace.root), "--json"]).stdout
+    )
+    assert stats["workspace"]["results"] == {"caption": 3, "look": 3, "transcript": 1}
+
+
 def test_a_folder_of_media_is_a_catalog(tmp_path: Path) -> None:
     write_gallery(tmp_path / "data")
     (tmp_path / "data" / "items.jsonl").unlink()

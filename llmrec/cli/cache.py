@@ -45,7 +45,9 @@ def prune(
     ] = 90,
     as_json: JsonOption = False,
 ) -> None:
-    """Drop from the workspace what its settings no longer make or whose file is gone or changed.
+    """Drop from the workspace what its settings no longer make, or whose file is gone or changed.
+
+    What a model made that cannot be had now is kept.
 
     The shared cache drops what no workspace used for `--older-than` days.
     """
@@ -54,9 +56,9 @@ def prune(
 
     with _opened(workspace) as (opened, cache), opened.lock():
         prompt = caption_prompt(opened.settings.caption.prompt, opened.root / "prompts")
-        keys = Modalities(opened.settings, prompt, progress_for(as_json)).keys()
+        keys, unavailable = Modalities(opened.settings, prompt, progress_for(as_json)).keys()
         dropped = {
-            "workspace": cache.own.prune_tasks(keys),
+            "workspace": cache.own.prune_tasks(keys, unavailable),
             "shared": cache.shared.prune_older(older_than),
         }
     if as_json:

@@ -21,13 +21,16 @@ from llmrec.schema import TextPiece, parse_pieces, pieces_json
 _BUSY = 60.0
 """Seconds to wait for another process that writes."""
 
+_SETTLED = 2_000_000_000
+"""Nanoseconds that a file must have been left alone before its time stamp is trusted to tell a change."""
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS results (
     content TEXT NOT NULL, task TEXT NOT NULL, pieces TEXT NOT NULL, error TEXT NOT NULL,
     digest TEXT NOT NULL, used REAL NOT NULL, PRIMARY KEY (content, task)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS files (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, content TEXT NOT NULL
-) WITHOUT ROWID;
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime INTEGER NOT NULL, content TEXT NOT NULL,
+    hashed INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -117,17 +120,23 @@ class MediaCache:
             return self._db.execute("DELETE FROM results WHERE error != ''").rowcount
 
     def content_of(self, path: str, size: int, mtime: int) -> str | None:
-        """The content of a file that was hashed before and not changed since (size, time in ns)."""
+        """The content of a file that was hashed before and not changed since (size, time in ns).
+
+        A file that was hashed right after a change may have changed again within one tick of its clock.
+        """
         with self._named():
             row = self._db.execute(
-                "SELECT content FROM files WHERE path = ? AND size = ? AND mtime = ?", (path, size, mtime)
+                "SELECT content FROM files WHERE path = ? AND size = ? AND mtime = ? AND hashed > ?",
+                (path, size, mtime, mtime + _SETTLED),
             ).fetchone()
         return row[0] if row else None
 
     def remember(self, files: Sequence[tuple[str, int, int, str]]) -> None:
-        """Keep the contents of files: (path, size, mtime in ns, content)."""
+        """Keep the contents of files that were just hashed: (path, size, mtime in ns, content)."""
+        now = time.time_ns()
+        rows = [(*file, now) for file in files]
         with self._named(), self._db:
-            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", files)
+            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
 
     def stats(self) -> CacheStats:
         """How much is kept."""
@@ -142,17 +151,25 @@ class MediaCache:
         size = sum(path.stat().st_size for path in sizes if path.exists())
         return CacheStats(self.path, results, failures, files, size)
 
-    def prune_tasks(self, keep: Collection[str]) -> int:
-        """Drop results of other tasks, and of files that are gone or changed; how many results went."""
+    def prune_tasks(self, keep: Collection[str], spare: Collection[str] = ()) -> int:
+        """Drop results of other tasks, and of files that are gone or changed; how many results went.
+
+        Args:
+            keep: keys of tasks.
+            spare: kinds of task of which no result is dropped for being another task's.
+        """
         with self._named(), self._db:
             gone = [(path,) for path, size, mtime in self._files() if not _is_same(path, size, mtime)]
             self._db.executemany("DELETE FROM files WHERE path = ?", gone)
-            marks = ", ".join("?" * len(keep))
-            dropped = self._db.execute(
-                f"DELETE FROM results WHERE task NOT IN ({marks}) OR (content NOT LIKE 'url:%' "  # noqa: S608
-                "AND content NOT IN (SELECT content FROM files))",
-                [*keep],
-            ).rowcount
+            tasks = [task for (task,) in self._db.execute("SELECT DISTINCT task FROM results").fetchall()]
+            others = [(task,) for task in tasks if task not in keep and task.partition(":")[0] not in spare]
+            before = self._db.total_changes
+            self._db.executemany("DELETE FROM results WHERE task = ?", others)
+            self._db.execute(
+                "DELETE FROM results WHERE content NOT LIKE 'url:%' "
+                "AND content NOT IN (SELECT content FROM files)"
+            )
+            dropped = self._db.total_changes - before
         self._shrink()
         return dropped
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,9 +21,6 @@ from llmrec.schema import Columns, Item
 FIELDS = (Columns.IMAGES, Columns.AUDIO, Columns.VIDEO)
 _REMEMBERED = 256
 """Hashed files between two writes of their contents to the cache."""
-
-_SETTLED = 2_000_000_000
-"""Nanoseconds that a file must not have changed for, before its time stamp is trusted to tell a change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +133,9 @@ class MediaFiles:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise MediaError(f"cannot be read: {error.strerror}") from error
-        if time.time_ns() - mtime > _SETTLED:
-            self._new.append((str(path), size, mtime, content))
-            if len(self._new) >= _REMEMBERED:
-                self.flush()
+        self._new.append((str(path), size, mtime, content))
+        if len(self._new) >= _REMEMBERED:
+            self.flush()
         return content
 
 

@@ -86,9 +86,12 @@ class Modalities:
         """Identity of what is done with media of a field."""
         return " ".join(task.key for task in self.of(field))
 
-    def keys(self) -> list[str]:
-        """Keys of every task that the settings ask for and that can be done."""
-        return sorted({task.key for field in _KINDS for task in self.of(field)})
+    def keys(self) -> tuple[set[str], set[Kind]]:
+        """Keys of every task that can be done, and the kinds of task that cannot."""
+        done = {task.key for field in _KINDS for task in self.of(field)}
+        kinds = {kind for kinds in _KINDS.values() for kind in kinds}
+        wanted = kinds if self.settings.ocr.enabled else kinds - {"ocr"}
+        return done, {kind for kind in wanted if self._tasks.get(kind) is None}
 
     def _find(self, field: str) -> list[Task]:
         for package, extra in _PACKAGES[field]:

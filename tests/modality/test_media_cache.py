@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,9 @@ def test_files_are_known_by_size_and_time(cache: MediaCache) -> None:
     assert cache.content_of("/a.jpg", 10, 20) == "c1"
     assert cache.content_of("/a.jpg", 10, 21) is None
     assert cache.content_of("/a.jpg", 11, 20) is None
+    now = time.time_ns()
+    cache.remember([("/new.jpg", 10, now, "c2")])
+    assert cache.content_of("/new.jpg", 10, now) is None, "it may change once more within its clock's tick"
 
 
 def test_pruning_keeps_what_is_still_made_of_files_that_are_there(cache: MediaCache, tmp_path: Path) -> None:
