@@ -2,14 +2,15 @@
 
     python benchmarks/transcribe.py CATALOG.jsonl [--limit 60] [--engines faster-whisper original]
 
-A line of the catalog has a sound (``audio`` or ``file``, relative to it), a ``transcript`` and, where it is not
-English, its ``language``. Engines: ``faster-whisper`` and ``openai-whisper`` are llmrec's transcriber, with its
-voice detector and guards; ``original`` is ``whisper.transcribe`` as openai-whisper has it, in float32 with its
-defaults. The language is detected by all of them.
+A line of the catalog has a sound (``audio`` or ``file``, relative to it), a ``transcript`` and, where it is
+not English, its ``language``. Engines: ``faster-whisper`` and ``openai-whisper`` are llmrec's transcriber,
+with its voice detector and guards; ``original`` is ``whisper.transcribe`` as openai-whisper has it, in float32 and
+with its defaults. The language is detected by all of them.
 
-Errors are summed over all sounds, after openai-whisper's EnglishTextNormalizer, or its BasicTextNormalizer for
-other languages. They count words, but characters in languages that are written without spaces between words,
-and in Korean. The real-time factor is seconds of computing by second of sound, without loading and decoding.
+Errors are summed over all sounds, after openai-whisper's EnglishTextNormalizer, or its BasicTextNormalizer
+for other languages. They count words, but characters in languages that are written without spaces between
+words, and in Korean. The real-time factor is seconds of computing by second of sound, without loading and
+decoding.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def report(tallies: dict[str, Tally], length: float) -> None:
     in_words = [name for name in first.units if name not in BY_CHARACTER]
     for name, tally in tallies.items():
         by_language = ", ".join(f"{code} {tally.rate(code):.2%}" for code in sorted(tally.units))
-        speed = f"{tally.seconds / length:.4f} s/s, {first.seconds and tally.seconds / first.seconds:.2f}x the time"
+        times = tally.seconds / first.seconds if first.seconds else 0.0
+        speed = f"{tally.seconds / length:.4f} s/s, {times:.2f}x the time"
         words = f"WER {tally.rate(*in_words):.2%}" if in_words else ""
         print(f"{name:15} {words}  ({by_language})  {speed} of {next(iter(tallies))}")
 

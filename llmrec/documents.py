@@ -56,7 +56,8 @@ class Tokenizer(Protocol):
 class Field:
     """A named piece of text inside a template; mutable, since cutting shortens it.
 
-    ``source`` is the column that it came from, ``name`` how a reader would call it.
+    ``source`` is the column that it came from, of media the kind of piece; ``name`` how a reader would call
+    it.
     """
 
     name: str
@@ -176,7 +177,7 @@ def media_fields(pieces: Sequence[TextPiece]) -> dict[str, list[Field]]:
             if piece.kind == kind and not (kind == "look" and piece.source in captioned):
                 texts.setdefault(piece.source, []).append(" ".join(piece.text.split()))
         join = " " if kind == "transcript" else ". "
-        fields[kind] = [Field(name, join.join(said), source) for source, said in texts.items()]
+        fields[kind] = [Field(name, join.join(said), kind) for said in texts.values()]
     return fields
 
 
