@@ -4,8 +4,8 @@
 
 A line of the catalog has a sound (``audio`` or ``file``, relative to it), a ``transcript`` and, where it is
 not English, its ``language``. Engines: ``faster-whisper`` and ``openai-whisper`` are llmrec's transcriber,
-with its voice detector and guards; ``original`` is ``whisper.transcribe`` as openai-whisper has it, in float32 and
-with its defaults. The language is detected by all of them.
+with its voice detector and guards; ``original`` is ``whisper.transcribe`` as openai-whisper has it, in
+float32 and with its defaults. The language is detected by all of them.
 
 Errors are summed over all sounds, after openai-whisper's EnglishTextNormalizer, or its BasicTextNormalizer
 for other languages. They count words, but characters in languages that are written without spaces between
