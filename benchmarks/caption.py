@@ -10,7 +10,7 @@ what the "unsure" gate does: captions are labelled by the rule of ``caption_trut
 chosen on the first half of the pictures and judged on the second.
 
 ``--against-transformers`` captions the first pictures by transformers' own loop too (``BlipProcessor`` and
-``generate``, float32, batches of 8), in turns of 16 pictures, so that a busy machine slows both.
+``generate``, float32, batches of 8), in turns of 64 pictures, so that a busy machine slows both.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from llmrec.modality.blip import load_captioner
 Captions = Callable[[Sequence[NDArray[np.uint8]]], list[str]]
 
 WINDOW = 32
-TURN = 16
+TURN = 64
 
 
 @dataclass(frozen=True)

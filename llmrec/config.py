@@ -81,7 +81,7 @@ class CaptionSettings(_Settings):
 
     engine: Literal["auto", "torch", "openvino"] = "auto"
     precision: Literal["auto", "float32", "bfloat16", "float16", "nf4"] = "auto"
-    batch_size: int = Field(default=8, ge=1, le=1024)
+    batch_size: int = Field(default=16, ge=1, le=1024)
     beams: int = Field(default=1, ge=1, le=16)
     min_new_tokens: int = Field(default=0, ge=0)
     max_new_tokens: int = Field(default=24, ge=1, le=256)
