@@ -18,7 +18,7 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.runtime import plugins
 from llmrec.runtime.folders import engine_folder
 
-_SCHEME = "llmrec transcriber 1"
+_SCHEME = "llmrec transcriber 2"
 """Raised whenever windows, guards or decoding change, so that no transcripts of two kinds are mixed."""
 _OPENAI = "openai:"
 _CHECKPOINT = ".pt"

@@ -23,8 +23,6 @@ _VOTERS = 8
 """Windows that decide together which language is spoken."""
 _SURE = 0.9
 """Probability from which a window's own language counts, though the others speak another."""
-_UNSURE = 0.6
-"""Probability below which the language is asked for again, with 30 seconds of spectrogram."""
 _CAREFUL_BEAMS = 5
 _TIME_STEP = 0.02
 _LEFT_OFF = 1.0
@@ -42,8 +40,7 @@ class WhisperTranscriber:
     """Whisper behind the :class:`~llmrec.modality.base.Transcriber` protocol.
 
     Each stretch of speech is decoded by itself, so that an error does not spread. One whose words are
-    improbable or go in circles is decoded again, with more beams and 30 seconds of spectrogram, and left out
-    if it is still doubtful.
+    improbable or go in circles is decoded again with more beams, and left out if it is still doubtful.
 
     Args:
         name: what the model is called.
@@ -103,26 +100,17 @@ class WhisperTranscriber:
 
     def _batches(self, windows: Sequence[Window]) -> Iterator[_Batch]:
         """Windows that run together, encoded; the longest first."""
-        groups: dict[int, list[Window]] = defaultdict(list)
-        for window in windows:
-            groups[self._engine.frames(window.samples)].append(window)
+        ordered = sorted(windows, key=lambda window: -round(window.seconds))
         size = self._settings.batch_size
-        for _, group in sorted(groups.items(), reverse=True):
-            for first in range(0, len(group), size):
-                batch = group[first : first + size]
-                encoded = self._engine.encode([window.samples for window in batch])
-                detected = [] if self._settings.language else self._engine.languages(encoded)
-                yield _Batch(batch, encoded, detected)
+        for first in range(0, len(ordered), size):
+            batch = ordered[first : first + size]
+            encoded = self._engine.encode([window.samples for window in batch])
+            detected = [] if self._settings.language else self._engine.languages(encoded)
+            yield _Batch(batch, encoded, detected)
 
     def _vote(self, lead: Sequence[_Batch]) -> str:
         """The language that the longest windows agree on."""
-        language, share = _elect([vote for batch in lead for vote in batch.languages])
-        if share >= _UNSURE:
-            return language
-        for batch in lead:
-            encoded = self._engine.encode([window.samples for window in batch.windows], whole=True)
-            batch.languages = self._engine.languages(encoded)
-        return _elect([vote for batch in lead for vote in batch.languages])[0]
+        return _elect([vote for batch in lead for vote in batch.languages])
 
     def _write(self, batch: _Batch, language: str, segments: list[Segment], rest: list[Window]) -> None:
         """Add what is said in a batch to ``segments``, and what the model left off to ``rest``."""
@@ -144,8 +132,8 @@ class WhisperTranscriber:
             for place, found in enumerate(hypotheses)
             if not is_silent(found, settings) and is_doubtful(found, self._text(found.tokens), settings)
         ]
-        if doubtful:
-            encoded = engine.encode([windows[place].samples for place in doubtful], whole=True)
+        if doubtful and settings.beams < _CAREFUL_BEAMS:
+            encoded = engine.encode([windows[place].samples for place in doubtful])
             again = engine.decode(encoded, [spoken[place] for place in doubtful], _CAREFUL_BEAMS)
             for place, found in zip(doubtful, again, strict=True):
                 hypotheses[place] = found
@@ -187,15 +175,13 @@ class WhisperTranscriber:
             start, words = end, []
 
 
-def _elect(votes: Sequence[dict[str, float]]) -> tuple[str, float]:
-    """The likeliest language of several windows, and its mean probability."""
-    votes = votes[:_VOTERS]
+def _elect(votes: Sequence[dict[str, float]]) -> str:
+    """The likeliest language of several windows."""
     total: dict[str, float] = defaultdict(float)
-    for vote in votes:
+    for vote in votes[:_VOTERS]:
         for language, probability in vote.items():
-            total[language] += probability / len(votes)
-    winner = max(total, key=lambda language: total[language])
-    return winner, total[winner]
+            total[language] += probability
+    return max(total, key=lambda language: total[language])
 
 
 def _own_language(vote: dict[str, float], language: str) -> str:
