@@ -23,6 +23,8 @@ _VOTERS = 8
 """Windows that decide together which language is spoken."""
 _SURE = 0.9
 """Probability from which a window's own language counts, though the others speak another."""
+_ALIKE = 5.0
+"""Seconds by which windows must differ for the longer one to come first."""
 _CAREFUL_BEAMS = 5
 _TIME_STEP = 0.02
 _LEFT_OFF = 1.0
@@ -100,7 +102,7 @@ class WhisperTranscriber:
 
     def _batches(self, windows: Sequence[Window]) -> Iterator[_Batch]:
         """Windows that run together, encoded; the longest first."""
-        ordered = sorted(windows, key=lambda window: -round(window.seconds))
+        ordered = sorted(windows, key=lambda window: -(window.seconds // _ALIKE))
         size = self._settings.batch_size
         for first in range(0, len(ordered), size):
             batch = ordered[first : first + size]
