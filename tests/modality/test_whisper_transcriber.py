@@ -94,7 +94,7 @@ def test_a_time_stamp_that_is_missing_or_too_late_is_the_windows_end() -> None:
 
 def test_windows_are_in_order_and_at_their_place_though_they_run_by_length() -> None:
     script = Script(said(0.0, " long", 4.0), said(0.0, " short", 2.0))
-    heard = transcribe(script, voices(2, 4), batch_size=1)
+    heard = transcribe(script, voices(2, 8), batch_size=1)
     assert script.encoded[0][0] > script.encoded[1][0]
     assert [text for _, _, text in words(heard)] == ["short", "long"]
     assert heard.segments[1].start == pytest.approx(4.6, abs=0.3)
