@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
+from llmrec.assets.pieces import DISK_FULL
 from llmrec.config import MediaSettings, Settings
 from llmrec.errors import LlmrecError, MediaError
 from llmrec.media.types import Media
@@ -199,6 +200,8 @@ class MediaText:
         except MediaError as error:
             step.error = error.message
         except Exception as error:  # whatever a decoder makes of a hostile file must not end the run
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                raise  # no fault of the file's
             step.error = f"cannot be read ({type(error).__name__}: {error})"
 
     def _computed(self, blocks: Iterable[list[_Job | _End]]) -> Iterator[list[_End]]:
@@ -218,11 +221,13 @@ class MediaText:
 
     def _results(self, task: Task, jobs: Sequence[_Job]) -> list[Result]:
         """One result for each job; where the model cannot take them together, it is asked for each alone."""
-        began = time.monotonic()
         opened = [(job, job.media) for job in jobs if job.media is not None]
         results = [job.result(task, error=job.error) for job in jobs if job.media is None]
+        if not opened:
+            return results
+        model, began = task.model, time.monotonic()  # that it cannot be loaded is no fault of the file's
         try:
-            made = task([media for _, media in opened]) if opened else []
+            made = task.work(model, [media for _, media in opened])
             results += [job.result(task, pieces) for (job, _), pieces in zip(opened, made, strict=True)]
         except Exception as error:
             if isinstance(error, LlmrecError) and not isinstance(error, MediaError):

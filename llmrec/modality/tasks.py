@@ -30,7 +30,7 @@ class Task:
         kind: what it makes.
         fingerprint: identity of the model, and of the settings that decide how media are opened.
         load: loads the model, called at most once, when the first media need it.
-        work: pieces of each of the media, in their order.
+        work: given the model, the pieces of each of the media, in their order.
     """
 
     kind: Kind
@@ -47,10 +47,6 @@ class Task:
     def model(self) -> object:
         """The model, loaded."""
         return self.load()
-
-    def __call__(self, media: Sequence[Media]) -> list[Pieces]:
-        """Pieces of each of the media, in their order."""
-        return self.work(self.model, media)
 
 
 def captions(captioner: Captioner, media: Sequence[Media]) -> list[Pieces]:
