@@ -107,7 +107,7 @@ class TranscriptSettings(_Settings):
     engine: Literal["auto", "faster-whisper", "openai-whisper"] = "auto"
     precision: Literal["auto", "int8", "float16", "float32"] = "auto"
     language: str | None = Field(default=None, description="ISO 639-1 code; None: detected")
-    beams: int = Field(default=2, ge=1, le=16)
+    beams: int = Field(default=1, ge=1, le=16)
     batch_size: int = Field(default=8, ge=1, le=256)
     min_confidence: float = Field(default=0.4, ge=0, le=1, description="segments below it are left out")
     max_no_speech: float = Field(default=0.6, ge=0, le=1, description="likewise above this probability")
