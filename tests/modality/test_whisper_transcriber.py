@@ -45,14 +45,17 @@ class Script:
 
     def __init__(self, *answers: Hypothesis, languages: Sequence[dict[str, float]] = ()) -> None:
         self.answers, self.detected = list(answers), list(languages)
-        self.encoded: list[list[float]] = []
+        self.encoded: list[tuple[list[float], bool]] = []
         self.decoded: list[tuple[list[str], int]] = []
 
     def speaks(self, language: str) -> bool:
         return language in ("en", "de")
 
-    def encode(self, windows: Sequence[Sound]) -> list[Sound]:
-        self.encoded.append([round(len(window) / SAMPLE_RATE, 1) for window in windows])
+    def frames(self, window: Sound) -> int:
+        return 3000
+
+    def encode(self, windows: Sequence[Sound], *, whole: bool = False) -> list[Sound]:
+        self.encoded.append(([round(len(window) / SAMPLE_RATE, 1) for window in windows], whole))
         return list(windows)
 
     def languages(self, encoded: list[Sound]) -> list[dict[str, float]]:
@@ -94,23 +97,24 @@ def test_a_time_stamp_that_is_missing_or_too_late_is_the_windows_end() -> None:
 
 def test_windows_are_in_order_and_at_their_place_though_they_run_by_length() -> None:
     script = Script(said(0.0, " long", 4.0), said(0.0, " short", 2.0))
-    heard = transcribe(script, voices(2, 8), batch_size=1)
-    assert script.encoded[0][0] > script.encoded[1][0]
+    script.frames = lambda window: len(window)  # type: ignore[method-assign]
+    heard = transcribe(script, voices(2, 4))
+    assert script.encoded[0][0][0] > script.encoded[1][0][0]
     assert [text for _, _, text in words(heard)] == ["short", "long"]
     assert heard.segments[1].start == pytest.approx(4.6, abs=0.3)
 
 
-def test_windows_run_in_batches() -> None:
+def test_windows_of_equal_size_run_in_batches() -> None:
     script = Script(*[said(0.0, f" {number}", 2.0) for number in range(5)])
     heard = transcribe(script, voices(2, 2, 2, 2, 2), batch_size=2)
-    assert [len(windows) for windows in script.encoded] == [2, 2, 1]
+    assert [len(windows) for windows, _ in script.encoded] == [2, 2, 1]
     assert [segment.text for segment in heard.segments] == list("01234")
 
 
 def test_what_the_model_left_off_is_heard_again() -> None:
     script = Script(said(0.0, " One.", 3.0, 3.0), said(0.0, " Two.", 4.0))
     assert words(transcribe(script, voices(8))) == [(0.0, 3.0, "One."), (3.0, 7.0, "Two.")]
-    assert script.encoded[1][0] == pytest.approx(script.encoded[0][0] - 3, abs=0.11)
+    assert script.encoded[1][0][0] == pytest.approx(script.encoded[0][0][0] - 3, abs=0.11)
 
 
 def test_words_without_an_end_are_heard_again_from_the_last_time_stamp() -> None:
@@ -131,7 +135,7 @@ LOOP = said(0.0, " I'm sorry." * 30, 4.0)
 def test_doubtful_words_are_decoded_again_with_care(doubtful: Hypothesis) -> None:
     script = Script(said(0.0, " first", 4.0), doubtful, said(0.0, " better", 4.0))
     assert [text for _, _, text in words(transcribe(script, voices(4, 4)))] == ["first", "better"]
-    assert len(script.encoded[1]) == 1
+    assert script.encoded[1][1]
     assert script.decoded[1] == (["en"], 5)
 
 
@@ -165,6 +169,12 @@ def test_the_windows_vote_on_the_language_and_one_that_is_sure_keeps_its_own() -
     heard = transcribe(script, voices(2, 2, 2, 2))
     assert script.decoded == [(["en", "en", "de", "en"], 1)]
     assert heard.language == "en"
+
+
+def test_a_language_that_is_in_doubt_is_asked_for_with_30_seconds() -> None:
+    script = Script(said(0.0, " a", 2.0), languages=[{"zh": 0.5, "en": 0.4}, {"en": 0.8}])
+    assert transcribe(script, voices(2)).language == "en"
+    assert [whole for _, whole in script.encoded] == [False, True]
 
 
 def test_a_given_language_is_not_detected() -> None:

@@ -33,8 +33,16 @@ class Engine(Protocol):
     def speaks(self, language: str) -> bool:
         """Whether it knows a language (ISO 639-1)."""
 
-    def encode(self, windows: Sequence[Sound]) -> Any:
-        """What the encoder makes of windows of at most 30 seconds, for the methods below."""
+    def frames(self, window: Sound) -> int:
+        """How much spectrogram the encoder is given for a window; only windows of equal size run together."""
+
+    def encode(self, windows: Sequence[Sound], *, whole: bool = False) -> Any:
+        """What the encoder makes of windows of equal size, for the methods below.
+
+        Args:
+            windows: each at most 30 seconds long.
+            whole: give the encoder the full 30 seconds, whatever :meth:`frames` says.
+        """
 
     def languages(self, encoded: Any) -> list[dict[str, float]]:
         """The probability of each language (ISO 639-1), for each window."""

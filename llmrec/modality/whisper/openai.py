@@ -11,7 +11,7 @@ from llmrec.modality.whisper.engine import Hypothesis
 from llmrec.runtime.devices import has_gpu
 
 _WHOLE = 3000
-"""Columns of the spectrogram of 30 seconds."""
+"""Columns of the spectrogram of 30 seconds: this implementation takes nothing shorter."""
 
 
 class OpenAIWhisper:
@@ -46,7 +46,11 @@ class OpenAIWhisper:
         known = self._tokenizer.all_language_codes if self._model.is_multilingual else ("en",)
         return language in known
 
-    def encode(self, windows: Sequence[Sound]) -> Any:
+    def frames(self, window: Sound) -> int:
+        """Always 30 seconds."""
+        return _WHOLE
+
+    def encode(self, windows: Sequence[Sound], *, whole: bool = False) -> Any:
         """A tensor: ``(windows, 1500, width)``."""
         import torch
         from whisper.audio import log_mel_spectrogram, pad_or_trim

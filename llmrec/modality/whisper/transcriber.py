@@ -23,8 +23,12 @@ _VOTERS = 8
 """Windows that decide together which language is spoken."""
 _SURE = 0.9
 """Probability from which a window's own language counts, though the others speak another."""
-_ALIKE = 5.0
-"""Seconds by which windows must differ for the longer one to come first."""
+_UNSURE = 0.6
+"""Probability below which the language is asked for again, with 30 seconds of spectrogram."""
+_CONFIDENT = 0.6
+"""Mean probability of the tokens below which they are decoded again. Of 200 clips of four seconds 7% are; with
+short spectrograms alone 4.7% of the words were wrong, with this 4.2%, as with 30 seconds for every clip, which
+take more than twice as long."""
 _CAREFUL_BEAMS = 5
 _TIME_STEP = 0.02
 _LEFT_OFF = 1.0
@@ -42,7 +46,8 @@ class WhisperTranscriber:
     """Whisper behind the :class:`~llmrec.modality.base.Transcriber` protocol.
 
     Each stretch of speech is decoded by itself, so that an error does not spread. One whose words are
-    improbable or go in circles is decoded again with more beams, and left out if it is still doubtful.
+    not probable or go in circles is decoded again with 30 seconds of spectrogram, and left out if it is still
+    doubtful.
 
     Args:
         name: what the model is called.
@@ -102,17 +107,26 @@ class WhisperTranscriber:
 
     def _batches(self, windows: Sequence[Window]) -> Iterator[_Batch]:
         """Windows that run together, encoded; the longest first."""
-        ordered = sorted(windows, key=lambda window: -(window.seconds // _ALIKE))
+        groups: dict[int, list[Window]] = defaultdict(list)
+        for window in windows:
+            groups[self._engine.frames(window.samples)].append(window)
         size = self._settings.batch_size
-        for first in range(0, len(ordered), size):
-            batch = ordered[first : first + size]
-            encoded = self._engine.encode([window.samples for window in batch])
-            detected = [] if self._settings.language else self._engine.languages(encoded)
-            yield _Batch(batch, encoded, detected)
+        for _, group in sorted(groups.items(), reverse=True):
+            for first in range(0, len(group), size):
+                batch = group[first : first + size]
+                encoded = self._engine.encode([window.samples for window in batch])
+                detected = [] if self._settings.language else self._engine.languages(encoded)
+                yield _Batch(batch, encoded, detected)
 
     def _vote(self, lead: Sequence[_Batch]) -> str:
         """The language that the longest windows agree on."""
-        return _elect([vote for batch in lead for vote in batch.languages])
+        language, share = _elect([vote for batch in lead for vote in batch.languages])
+        if share >= _UNSURE:
+            return language
+        for batch in lead:
+            encoded = self._engine.encode([window.samples for window in batch.windows], whole=True)
+            batch.languages = self._engine.languages(encoded)
+        return _elect([vote for batch in lead for vote in batch.languages])[0]
 
     def _write(self, batch: _Batch, language: str, segments: list[Segment], rest: list[Window]) -> None:
         """Add what is said in a batch to ``segments``, and what the model left off to ``rest``."""
@@ -129,17 +143,20 @@ class WhisperTranscriber:
         engine, settings, windows = self._engine, self._settings, batch.windows
         spoken = [_own_language(vote, language) for vote in batch.languages] or [language] * len(windows)
         hypotheses = engine.decode(batch.encoded, spoken, settings.beams)
-        doubtful = [
-            place
-            for place, found in enumerate(hypotheses)
-            if not is_silent(found, settings) and is_doubtful(found, self._text(found.tokens), settings)
-        ]
-        if doubtful and settings.beams < _CAREFUL_BEAMS:
-            encoded = engine.encode([windows[place].samples for place in doubtful])
-            again = engine.decode(encoded, [spoken[place] for place in doubtful], _CAREFUL_BEAMS)
-            for place, found in zip(doubtful, again, strict=True):
+        unsure = [place for place, found in enumerate(hypotheses) if self._is_unsure(found)]
+        if unsure:
+            encoded = engine.encode([windows[place].samples for place in unsure], whole=True)
+            again = engine.decode(encoded, [spoken[place] for place in unsure], _CAREFUL_BEAMS)
+            for place, found in zip(unsure, again, strict=True):
                 hypotheses[place] = found
         return hypotheses
+
+    def _is_unsure(self, found: Hypothesis) -> bool:
+        """Whether a window is worth a second, more careful look."""
+        if is_silent(found, self._settings):
+            return False
+        likely = math.exp(found.log_probability) >= _CONFIDENT
+        return not likely or is_doubtful(found, self._text(found.tokens), self._settings)
 
     def _text(self, tokens: Sequence[int]) -> str:
         return self._engine.text([token for token in tokens if token < self._engine.first_time])
@@ -177,13 +194,15 @@ class WhisperTranscriber:
             start, words = end, []
 
 
-def _elect(votes: Sequence[dict[str, float]]) -> str:
-    """The likeliest language of several windows."""
+def _elect(votes: Sequence[dict[str, float]]) -> tuple[str, float]:
+    """The likeliest language of several windows, and its mean probability."""
+    votes = votes[:_VOTERS]
     total: dict[str, float] = defaultdict(float)
-    for vote in votes[:_VOTERS]:
+    for vote in votes:
         for language, probability in vote.items():
-            total[language] += probability
-    return max(total, key=lambda language: total[language])
+            total[language] += probability / len(votes)
+    winner = max(total, key=lambda language: total[language])
+    return winner, total[winner]
 
 
 def _own_language(vote: dict[str, float], language: str) -> str:
