@@ -26,9 +26,9 @@ _SURE = 0.9
 _UNSURE = 0.6
 """Probability below which the language is asked for again, with 30 seconds of spectrogram."""
 _CONFIDENT = 0.6
-"""Mean probability of the tokens below which they are decoded again. Of 200 clips of four seconds 7% are. With
-short spectrograms alone 4.7% of the words were wrong, with this 4.1%; with 30 seconds for every clip 4.2%, in
-more than twice the time."""
+"""Mean probability of the tokens below which they are decoded again: 7% of 200 clips of four seconds. With
+short spectrograms alone 4.7% of the words were wrong, with this 4.1%; with 30 seconds for every clip 4.2%,
+in more than twice the time."""
 _CAREFUL_BEAMS = 5
 _TIME_STEP = 0.02
 _LEFT_OFF = 1.0
