@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +21,9 @@ from llmrec.errors import RequestError, UnknownItemError, UnknownUserError, Work
 from llmrec.explain import Case, Explainer, load_explainer
 from llmrec.progress import NoProgress, Progress
 from llmrec.prompts import load_prompt
-from llmrec.rank.catalog import Catalog, Rows
+from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
+from llmrec.rank.log import Rows
 from llmrec.rank.ranker import Ranked, Ranker
 from llmrec.schema import Document, Interaction, Item, Recommendation, User
 from llmrec.workspace import Snapshot, Workspace
@@ -245,10 +247,14 @@ class Recommender:
         catalog = self._loaded.catalog
         named = self._rows_named([*likes], "likes")
         events = self._events(user_id, known=bool(query or likes))
-        history = catalog.rows([event.item_id for event in events])
-        rows = np.array(list(dict.fromkeys([*named, *history])), np.intp)
+        times = dict.fromkeys(named.tolist(), time.time())
+        for event in events:  # newest first: of an item with several events the newest counts
+            if (row := catalog.row_of.get(event.item_id)) is not None:
+                times.setdefault(row, event.timestamp)
+        rows = np.fromiter(times, np.intp)
         liked = frozenset({*named.tolist(), *catalog.rows(_liked(events)).tolist()})
-        taste = Taste(rows, self._vector(user_id, query, rows), asked=bool(query))
+        vector = self._vector(user_id, query, rows)
+        taste = Taste(rows, np.fromiter(times.values(), np.float64), vector, asked=bool(query))
         return _Request(taste, liked, query)
 
     def _events(self, user_id: str | None, known: bool) -> list[Interaction]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llmrec.config import RankSettings
 from llmrec.rank.catalog import Catalog
-from llmrec.rank.channel import Interactions
+from llmrec.rank.log import Log
 from llmrec.schema import Document, Item
 from llmrec.store.items import ItemStore, ItemTable
 from llmrec.store.rows import rows_of
@@ -28,7 +28,7 @@ class World:
     table: ItemTable
     exact: Catalog
     sparse: Catalog
-    interactions: Interactions
+    log: Log
     settings: RankSettings
 
 
@@ -60,6 +60,12 @@ def write(
     dimension = DIMENSION if vectors is None else vectors.shape[1]
     ids = [item.item_id for item in items]
     return store.write(base, lambda: iter(batches), ids, deleted, dimension, index_rows)
+
+
+def log_of(pairs: Iterable[tuple[str, str, float]], catalog: Catalog) -> Log:
+    """A log of (user, item, time), all of weight 1."""
+    events = ((user, item, time, 1.0) for user, item, time in pairs)
+    return Log.of(events, catalog.row_of, len(catalog))
 
 
 def ids_of(table: ItemTable) -> list[str]:

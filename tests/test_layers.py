@@ -28,6 +28,7 @@ STAGES = [
     {"encode"},
     {"store"},
     {"rank"},
+    {"evaluate"},
     {"explain"},
     {"workspace"},
     {"indexing", "recommender", "asking"},

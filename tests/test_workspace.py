@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from catalogs import DIMENSION, ids_of, write
+from catalogs import DIMENSION, ids_of, log_of, write
 from filelock import FileLock, Timeout
 
 from llmrec.config import FORMAT, RankSettings
 from llmrec.errors import ConfigError, CorruptFileError, WorkspaceError
 from llmrec.rank.catalog import Catalog
-from llmrec.rank.ranker import Ranker, interactions_of
+from llmrec.rank.ranker import Ranker
 from llmrec.schema import Item
 from llmrec.store.items import ItemTable
 from llmrec.workspace import SETTINGS, Snapshot, Workspace, find_workspace
@@ -31,7 +31,7 @@ def publish(workspace: Workspace, *ids: str, anew: bool = False) -> Snapshot:
     table = write(workspace.items, present.table if present else None, items)
     channels = workspace.channels_folder()
     catalog = Catalog(table, exact_items=1000)
-    Ranker.fit(catalog, interactions_of([], catalog), RankSettings()).save(channels)
+    Ranker.fit(catalog, log_of([], catalog), RankSettings()).save(channels)
     snapshot = snapshot_of(workspace, table, channels, present.snapshot.files if present else {})
     workspace.events.commit(snapshot.model_dump())
     workspace.collect()

@@ -26,7 +26,8 @@ from llmrec.modality.pipeline import MediaText
 from llmrec.progress import NoProgress, Progress, Task
 from llmrec.prompts import caption_prompt, load_prompt
 from llmrec.rank.catalog import Catalog
-from llmrec.rank.ranker import Ranker, interactions_of
+from llmrec.rank.log import Log
+from llmrec.rank.ranker import Ranker
 from llmrec.readers import read_interactions, read_items, read_users, source_digest
 from llmrec.schema import Flag, Item
 from llmrec.store.journal import Journal
@@ -234,9 +235,9 @@ class IndexRun:
             )
         with self.progress.task("Training the channels", unit="steps") as task:
             catalog = Catalog(table, settings.rank.exact_items)
-            interactions = interactions_of(workspace.events.pairs(), catalog)
+            log = Log.of(workspace.events.log(), catalog.row_of, len(catalog))
             channels = workspace.channels_folder()
-            Ranker.fit(catalog, interactions, settings.rank).save(channels)
+            Ranker.fit(catalog, log, settings.rank, self.progress).save(channels)
             task.advance()
         snapshot = Snapshot(
             table=table.name,

@@ -8,12 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from llmrec.rank.log import Rows
 from llmrec.schema import Columns, Item
 from llmrec.store.items import ItemTable
 from llmrec.store.rows import VECTOR
-
-Rows = NDArray[np.intp]
-"""Positions of items in a catalog."""
 
 _KEPT_ITEMS = 20_000
 

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from llmrec.config import RankSettings
-from llmrec.rank.catalog import Catalog, Rows
+from llmrec.progress import Progress
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.log import Log, Rows
 
 Scores = NDArray[np.float32]
+
+Arrays = Mapping[str, NDArray[np.generic]]
+"""What training found. The array ``rows``, where there is one, holds catalog rows: it is translated when the
+state is read for another version of the catalog, where -1 stands for an item that is no longer there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +27,17 @@ class Taste:
 
     Args:
         history: rows of their items, newest first.
+        times: when, seconds since the epoch, (history,).
         vector: unit vector of their text, None where there is none.
         asked: whether that text is a query of theirs, rather than made of their history.
+        now: the time of the question, seconds since the epoch; None: the end of the log.
     """
 
     history: Rows = field(default_factory=lambda: np.empty(0, np.intp))
+    times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0, np.float64))
     vector: Scores | None = None
     asked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Interactions:
-    """A log as a matrix: users by catalog rows, 1.0 where a user has an event with the item."""
-
-    matrix: sp.csr_matrix
-    users: tuple[str, ...] = ()
+    now: float | None = None
 
 
 class Channel(Protocol):
@@ -47,7 +48,10 @@ class Channel(Protocol):
         """The key of its contributions."""
 
     def score(self, taste: Taste, rows: Rows) -> Scores | None:
-        """A score for each of ``rows``, higher is better; None where it has nothing to say of this taste."""
+        """A score for each of ``rows``, higher is better, NaN where it knows nothing of an item.
+
+        None where it has nothing to say of this taste.
+        """
 
     def propose(self, taste: Taste, count: int) -> Rows:
         """Its best ``count`` rows, for catalogs too large to score whole."""
@@ -55,15 +59,15 @@ class Channel(Protocol):
     def influence(self, taste: Taste, row: int) -> Scores | None:
         """What each history item adds to this channel's score of ``row``; None where nothing does."""
 
-    def state(self) -> Mapping[str, NDArray[np.generic]]:
-        """What training found, as arrays; empty for a channel that is not trained."""
+    def state(self) -> Arrays:
+        """What training found; empty for a channel that is not trained."""
 
 
 class ChannelType(Protocol):
     """How a channel comes to be: trained on a log, or read back from its state."""
 
-    def fit(self, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Channel:
+    def fit(self, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress) -> Channel:
         """Train on a log."""
 
-    def restore(self, catalog: Catalog, state: Mapping[str, NDArray[np.generic]]) -> Channel:
+    def restore(self, catalog: Catalog, state: Arrays, settings: RankSettings) -> Channel:
         """Read back what :meth:`Channel.state` gave."""

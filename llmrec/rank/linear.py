@@ -7,18 +7,18 @@ the users' side only; the smaller side is inverted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from llmrec.config import RankSettings
 from llmrec.errors import ConfigError
-from llmrec.rank.catalog import Catalog, Rows
-from llmrec.rank.channel import Interactions, Scores, Taste
+from llmrec.progress import NoProgress, Progress
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Arrays, Scores, Taste
+from llmrec.rank.log import Log, Rows
 from llmrec.rank.popularity import top
 
 _BLOCK = 2048
@@ -60,13 +60,15 @@ class Linear:
         self.position[rows] = np.arange(len(rows))
 
     @classmethod
-    def fit(cls, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Self:
+    def fit(
+        cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()
+    ) -> Self:
         """Invert the smaller side; where both exceed ``ease_side``, the most popular items take part.
 
         Raises:
             ConfigError: ``ease_lambda`` is too small for the log.
         """
-        full = interactions.matrix
+        full = log.matrix
         counts = np.asarray(full.sum(axis=0)).ravel()
         rows = np.flatnonzero(counts)
         users = int((np.diff(full.indptr) > 0).sum())
@@ -81,7 +83,7 @@ class Linear:
         return cls(full.shape[1], matrix, inverse, diagonal, rows, settings.ease_lambda, dual)
 
     @classmethod
-    def restore(cls, catalog: Catalog, state: Mapping[str, NDArray[np.generic]]) -> Self:
+    def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
         """Read the matrices back."""
         rows = state["rows"].astype(np.intp)
         users = len(state["indptr"]) - 1
@@ -91,7 +93,7 @@ class Linear:
         regularisation, dual = state["lambda"].item(), bool(state["dual"].item())
         return cls(len(catalog), matrix, inverse, diagonal, rows, regularisation, dual)
 
-    def state(self) -> Mapping[str, NDArray[np.generic]]:
+    def state(self) -> Arrays:
         """The arrays of the constructor; the matrix as CSR."""
         return {
             "indptr": self.matrix.indptr,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llmrec.config import RankSettings
-from llmrec.rank.catalog import Catalog, Rows
-from llmrec.rank.channel import Interactions, Scores, Taste
+from llmrec.progress import NoProgress, Progress
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Arrays, Scores, Taste
+from llmrec.rank.log import Log, Rows
 
 
 class Popularity:
@@ -23,16 +23,18 @@ class Popularity:
         self._counts = counts
 
     @classmethod
-    def fit(cls, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Self:
+    def fit(
+        cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()
+    ) -> Self:
         """Count users by item."""
-        return cls(np.asarray(interactions.matrix.sum(axis=0), np.float32).ravel())
+        return cls(np.asarray(log.matrix.sum(axis=0), np.float32).ravel())
 
     @classmethod
-    def restore(cls, catalog: Catalog, state: Mapping[str, NDArray[np.generic]]) -> Self:
+    def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
         """Read the counts back."""
         return cls(state["counts"].astype(np.float32))
 
-    def state(self) -> Mapping[str, NDArray[np.generic]]:
+    def state(self) -> Arrays:
         """``counts``: users by row, (items,)."""
         return {"counts": self._counts}
 

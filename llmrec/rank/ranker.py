@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
@@ -18,9 +17,11 @@ from safetensors.numpy import load_file, save_file
 
 from llmrec.config import RankSettings
 from llmrec.errors import CorruptFileError
-from llmrec.rank.catalog import Catalog, Rows
-from llmrec.rank.channel import Channel, ChannelType, Interactions, Scores, Taste
+from llmrec.progress import NoProgress, Progress
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Channel, ChannelType, Scores, Taste
 from llmrec.rank.linear import Linear
+from llmrec.rank.log import Log, Rows
 from llmrec.rank.popularity import Popularity, top
 from llmrec.rank.scorer import WeightedScorer
 from llmrec.rank.semantic import Semantic
@@ -61,11 +62,12 @@ class Ranker:
         self._asked_scorer = WeightedScorer(settings.weights | {Semantic.name: settings.query_weight})
 
     @classmethod
-    def fit(cls, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Ranker:
+    def fit(
+        cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()
+    ) -> Ranker:
         """Train every channel on a log."""
-        return cls(
-            catalog, [kind.fit(catalog, interactions, settings) for kind in CHANNELS.values()], settings
-        )
+        channels = [kind.fit(catalog, log, settings, progress) for kind in CHANNELS.values()]
+        return cls(catalog, channels, settings)
 
     def save(self, folder: Path) -> None:
         """Write the trained state into an empty folder."""
@@ -92,7 +94,9 @@ class Ranker:
                 raise ValueError("made for other items than the catalog holds")
         with _named(folder / TENSORS) as path:
             tensors = load_file(path)
-            channels = [kind.restore(catalog, _state(tensors, name)) for name, kind in kinds.items()]
+            channels = [
+                kind.restore(catalog, _state(tensors, name), settings) for name, kind in kinds.items()
+            ]
         return cls(catalog, channels, settings)
 
     def rank(self, taste: Taste, k: int, hidden: Rows, allowed: Rows | None = None) -> list[Ranked]:
@@ -168,21 +172,6 @@ class Ranker:
         if allowed is not None:
             proposed.append(allowed[:count])
         return np.unique(np.concatenate([np.empty(0, np.intp), *proposed]))
-
-
-def interactions_of(pairs: Iterable[tuple[str, str, float]], catalog: Catalog) -> Interactions:
-    """The log as a binary matrix over a catalog's rows; events with items it lacks are left out."""
-    users: dict[str, int] = {}
-    at_user, at_item = [], []
-    for user, item, _ in pairs:
-        row = catalog.row_of.get(item)
-        if row is not None:
-            at_user.append(users.setdefault(user, len(users)))
-            at_item.append(row)
-    shape = (len(users), len(catalog))
-    matrix = sp.csr_matrix((np.ones(len(at_user), np.float32), (at_user, at_item)), shape=shape)
-    matrix.data[:] = 1  # a user's repeated events with one item count once
-    return Interactions(matrix, tuple(users))
 
 
 def _identity(catalog: Catalog) -> str:

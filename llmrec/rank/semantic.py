@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llmrec.config import RankSettings
-from llmrec.rank.catalog import Catalog, Rows
-from llmrec.rank.channel import Interactions, Scores, Taste
+from llmrec.progress import NoProgress, Progress
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Arrays, Scores, Taste
+from llmrec.rank.log import Log, Rows
 
 
 class Semantic:
@@ -22,16 +22,18 @@ class Semantic:
         self.catalog = catalog
 
     @classmethod
-    def fit(cls, catalog: Catalog, interactions: Interactions, settings: RankSettings) -> Self:
+    def fit(
+        cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()
+    ) -> Self:
         """Nothing to train: the encoder is."""
         return cls(catalog)
 
     @classmethod
-    def restore(cls, catalog: Catalog, state: Mapping[str, NDArray[np.generic]]) -> Self:
+    def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
         """Nothing to read back."""
         return cls(catalog)
 
-    def state(self) -> Mapping[str, NDArray[np.generic]]:
+    def state(self) -> Arrays:
         """Empty."""
         return {}
 

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from llmrec.errors import CorruptFileError, RequestError, WorkspaceError
 from llmrec.progress import NoProgress, Progress
-from llmrec.schema import Interaction, User
+from llmrec.schema import Interaction, User, tie
 
 _BATCH = 10_000
 _metadata = sa.MetaData()
@@ -89,14 +89,11 @@ class EventStore:
     # Reading
 
     def history(self, user_id: str) -> list[Interaction]:
-        """Events of a user, newest first; equal times by item id."""
-        query = (
-            sa.select(_events)
-            .where(_events.c.user_id == user_id)
-            .order_by(_events.c.timestamp.desc(), _events.c.item_id)
-        )
+        """Events of a user, newest first; equal times by :func:`llmrec.schema.tie`."""
+        query = sa.select(_events).where(_events.c.user_id == user_id)
         with self._reading() as connection:
-            return [Interaction(*row) for row in connection.execute(query)]
+            events = [Interaction(*row) for row in connection.execute(query)]
+        return sorted(events, key=lambda event: (event.timestamp, tie(user_id, event.item_id)), reverse=True)
 
     def user(self, user_id: str) -> User | None:
         """What is known of a user, None where the user table does not have them."""
@@ -118,12 +115,12 @@ class EventStore:
         with self._reading() as connection:
             return list(connection.execute(query).scalars())
 
-    def pairs(self) -> Iterator[tuple[str, str, float]]:
-        """(user, item, timestamp) of every event, staged ones included, in no particular order."""
+    def log(self) -> Iterator[tuple[str, str, float, float]]:
+        """(user, item, timestamp, weight) of every event, staged ones included, in no particular order."""
         same = sa.and_(*(_events.c[name] == _staged.c[name] for name in ("user_id", "item_id", "timestamp")))
         kept = sa.select(_events).where(~sa.exists().where(same))
         both = sa.union_all(sa.select(_staged), kept).subquery()
-        query = sa.select(both.c.user_id, both.c.item_id, both.c.timestamp)
+        query = sa.select(both.c.user_id, both.c.item_id, both.c.timestamp, both.c.weight)
         with self._reading() as connection:
             for row in connection.execution_options(yield_per=_BATCH).execute(query):
                 yield tuple(row)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from catalogs import ITEMS, World, write
+from catalogs import ITEMS, World, log_of, write
 
 from llmrec.config import RankSettings
 from llmrec.rank.catalog import Catalog
-from llmrec.rank.ranker import interactions_of
 from llmrec.schema import Item
 from llmrec.store.items import ItemStore
 
@@ -26,4 +25,4 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     ]
     exact = Catalog(table, exact_items=10_000)
     settings = RankSettings(ease_lambda=5.0)
-    return World(table, exact, Catalog(table, exact_items=0), interactions_of(pairs, exact), settings)
+    return World(table, exact, Catalog(table, exact_items=0), log_of(pairs, exact), settings)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from catalogs import ITEMS, World, unit_vectors
+from catalogs import ITEMS, World, log_of, unit_vectors
 
 from llmrec.rank import catalog as catalog_module
 from llmrec.rank.catalog import Catalog
-from llmrec.rank.ranker import interactions_of
 
 
 def test_rows_and_ids(world: World) -> None:
@@ -69,7 +68,7 @@ def test_titles(world: World) -> None:
 
 def test_a_log_as_a_matrix(world: World) -> None:
     pairs = [("u", "i3", 1.0), ("u", "i3", 2.0), ("v", "i3", 1.0), ("w", "unknown", 1.0), ("v", "i7", 1.0)]
-    log = interactions_of(pairs, world.exact)
+    log = log_of(pairs, world.exact)
     assert log.users == ("u", "v")
     assert log.matrix.shape == (2, ITEMS)
     assert {(int(user), int(item)) for user, item in zip(*log.matrix.nonzero(), strict=True)} == {
@@ -81,5 +80,5 @@ def test_a_log_as_a_matrix(world: World) -> None:
 
 
 def test_a_log_of_nothing(world: World) -> None:
-    log = interactions_of([], world.exact)
+    log = log_of([], world.exact)
     assert (log.users, log.matrix.shape) == ((), (0, ITEMS))

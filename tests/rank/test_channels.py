@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from catalogs import ITEMS, World, unit_vectors
+from catalogs import ITEMS, World, log_of, unit_vectors
 
 from llmrec.config import WEIGHTS
 from llmrec.rank.channel import Channel, Taste
-from llmrec.rank.ranker import CHANNELS, interactions_of
+from llmrec.rank.ranker import CHANNELS
 
 TASTES = {
     "nothing": Taste(),
     "history": Taste(np.array([90, 3, 50], np.intp)),
     "text": Taste(vector=unit_vectors(1, seed=5)[0]),
-    "both": Taste(np.array([90, 3, 50], np.intp), unit_vectors(1, seed=5)[0]),
-    "cold item": Taste(np.array([ITEMS - 1], np.intp), unit_vectors(1, seed=6)[0]),
-    "everything": Taste(np.arange(ITEMS)[::-1].copy(), unit_vectors(1, seed=7)[0]),
+    "both": Taste(np.array([90, 3, 50], np.intp), vector=unit_vectors(1, seed=5)[0]),
+    "cold item": Taste(np.array([ITEMS - 1], np.intp), vector=unit_vectors(1, seed=6)[0]),
+    "everything": Taste(np.arange(ITEMS)[::-1].copy(), vector=unit_vectors(1, seed=7)[0]),
 }
 EVERYTHING = np.arange(ITEMS)
 
 
 @pytest.fixture(scope="module")
 def channels(world: World) -> dict[str, Channel]:
-    return {
-        name: kind.fit(world.exact, world.interactions, world.settings) for name, kind in CHANNELS.items()
-    }
+    return {name: kind.fit(world.exact, world.log, world.settings) for name, kind in CHANNELS.items()}
 
 
 @pytest.fixture(params=CHANNELS)
@@ -97,7 +95,7 @@ def test_influence_is_finite_and_one_number_for_each_history_item(channel: Chann
 
 def test_a_channel_comes_back_from_its_state(channel: Channel, taste: Taste, world: World) -> None:
     state = {name: np.array(array, copy=True) for name, array in channel.state().items()}
-    restored = CHANNELS[channel.name].restore(world.exact, state)
+    restored = CHANNELS[channel.name].restore(world.exact, state, world.settings)
     for rows in (EVERYTHING, np.array([5, 1], np.intp)):
         one, other = channel.score(taste, rows), restored.score(taste, rows)
         assert (one is None) == (other is None)
@@ -108,10 +106,10 @@ def test_a_channel_comes_back_from_its_state(channel: Channel, taste: Taste, wor
 
 
 def test_a_catalog_without_a_log(world: World) -> None:
-    nothing = interactions_of([], world.exact)
+    nothing = log_of([], world.exact)
     for name, kind in CHANNELS.items():
         fitted = kind.fit(world.exact, nothing, world.settings)
-        restored = kind.restore(world.exact, fitted.state())
+        restored = kind.restore(world.exact, fitted.state(), world.settings)
         for channel in (fitted, restored):
             scores = channel.score(TASTES["both"], EVERYTHING)
             assert (scores is not None) == (name == "semantic")
@@ -138,7 +136,7 @@ def test_semantic_influence_is_the_likeness_to_each_history_item(
 
 def test_popularity_counts_users_not_events(world: World) -> None:
     pairs = [("u", "i3", 1.0), ("u", "i3", 2.0), ("v", "i3", 1.0), ("u", "i4", 1.0)]
-    channel = CHANNELS["popularity"].fit(world.exact, interactions_of(pairs, world.exact), world.settings)
+    channel = CHANNELS["popularity"].fit(world.exact, log_of(pairs, world.exact), world.settings)
     scores = channel.score(Taste(), np.array([3, 4, 5], np.intp))
     assert scores is not None
     np.testing.assert_allclose(scores, np.log1p([2, 1, 0]), rtol=1e-6)

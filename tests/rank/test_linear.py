@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from llmrec.config import RankSettings
 from llmrec.errors import ConfigError
-from llmrec.rank.channel import Interactions, Taste
+from llmrec.rank.channel import Taste
 from llmrec.rank.linear import Linear
+from llmrec.rank.log import Log
 
 LAMBDA = 7.0
 
@@ -38,8 +38,11 @@ def log(users: int, items: int, seed: int = 0) -> NDArray[np.float64]:
 
 def fit(matrix: NDArray[np.float64], **settings: float) -> Linear:
     catalog = SimpleNamespace(__len__=lambda: matrix.shape[1])
-    interactions = Interactions(sp.csr_matrix(matrix.astype(np.float32)))
-    return Linear.fit(catalog, interactions, RankSettings(**{"ease_lambda": LAMBDA, **settings}))  # type: ignore[arg-type]
+    events = [(f"u{user:03d}", str(row), 0.0, 1.0) for user, row in zip(*matrix.nonzero(), strict=True)]
+    rows = {str(row): row for row in range(matrix.shape[1])}
+    return Linear.fit(
+        catalog, Log.of(events, rows, matrix.shape[1]), RankSettings(**{"ease_lambda": LAMBDA, **settings})
+    )  # type: ignore[arg-type]
 
 
 def taste(*rows: int) -> Taste:

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from catalogs import ITEMS, World, unit_vectors, write
+from catalogs import ITEMS, World, log_of, unit_vectors, write
 
 from llmrec.config import RankSettings
 from llmrec.errors import CorruptFileError
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Taste
-from llmrec.rank.ranker import CARD, TENSORS, Ranked, Ranker, interactions_of
+from llmrec.rank.ranker import CARD, TENSORS, Ranked, Ranker
 from llmrec.schema import Item
 from llmrec.store.items import ItemStore
 
 NOTHING = np.empty(0, np.intp)
 HISTORY = np.array([90, 3, 50], np.intp)
 VECTOR = unit_vectors(1, seed=5)[0]
-TASTES = [Taste(), Taste(HISTORY), Taste(vector=VECTOR), Taste(HISTORY, VECTOR)]
+TASTES = [Taste(), Taste(HISTORY), Taste(vector=VECTOR), Taste(HISTORY, vector=VECTOR)]
 
 
 @pytest.fixture(scope="module")
 def ranker(world: World) -> Ranker:
-    return Ranker.fit(world.exact, world.interactions, world.settings)
+    return Ranker.fit(world.exact, world.log, world.settings)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_only_allowed_rows_show_in_the_same_order(ranker: Ranker, taste: Taste) 
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_nothing_allowed_is_an_empty_answer_without_a_warning(world: World, exact: bool) -> None:
-    ranker = Ranker.fit(world.exact if exact else world.sparse, world.interactions, world.settings)
+    ranker = Ranker.fit(world.exact if exact else world.sparse, world.log, world.settings)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for taste in TASTES:
@@ -101,7 +101,7 @@ def test_nothing_allowed_is_an_empty_answer_without_a_warning(world: World, exac
 def test_equal_scores_go_by_row(world: World) -> None:
     # The last 20 items have no events: popularity scores them alike.
     settings = RankSettings(weights={"popularity": 1.0})
-    ranker = Ranker.fit(world.exact, world.interactions, settings)
+    ranker = Ranker.fit(world.exact, world.log, settings)
     full = ranker.rank(Taste(), ITEMS, NOTHING)
     assert rows(full)[-20:] == list(range(ITEMS - 20, ITEMS))
     for k in (1, 50, ITEMS - 5):
@@ -109,13 +109,13 @@ def test_equal_scores_go_by_row(world: World) -> None:
 
 
 def test_nothing_known_gives_the_catalog_in_its_order(world: World) -> None:
-    ranker = Ranker.fit(world.exact, interactions_of([], world.exact), world.settings)
+    ranker = Ranker.fit(world.exact, log_of([], world.exact), world.settings)
     assert ranker.rank(Taste(), 3, np.array([1])) == [Ranked(row, 0.0, {}) for row in (0, 2, 3)]
 
 
 def test_a_weight_of_zero_switches_a_channel_off(world: World) -> None:
     settings = RankSettings(weights={"linear": 1.0, "semantic": 0.0, "popularity": 0.0})
-    ranker = Ranker.fit(world.exact, world.interactions, settings)
+    ranker = Ranker.fit(world.exact, world.log, settings)
     assert set(ranker.rank(TASTES[3], 1, NOTHING)[0].contributions) == {"linear"}
 
 
@@ -127,7 +127,7 @@ def test_enough_candidates_give_the_ranking_of_the_whole_catalog(
     world: World, ranker: Ranker, taste: Taste
 ) -> None:
     settings = world.settings.model_copy(update={"candidates": ITEMS})
-    sparse = Ranker.fit(world.sparse, world.interactions, settings)
+    sparse = Ranker.fit(world.sparse, world.log, settings)
     hidden, allowed = HISTORY, np.arange(5, ITEMS, 2)
     for limits in ((NOTHING, None), (hidden, None), (hidden, allowed)):
         one, other = ranker.rank(taste, 25, *limits), sparse.rank(taste, 25, *limits)
@@ -138,7 +138,7 @@ def test_enough_candidates_give_the_ranking_of_the_whole_catalog(
 @pytest.mark.parametrize("taste", TASTES)
 def test_few_candidates_find_most_of_the_best(world: World, ranker: Ranker, taste: Taste) -> None:
     settings = world.settings.model_copy(update={"candidates": 20})
-    sparse = Ranker.fit(world.sparse, world.interactions, settings)
+    sparse = Ranker.fit(world.sparse, world.log, settings)
     found, best = rows(sparse.rank(taste, 5, HISTORY)), rows(ranker.rank(taste, 5, HISTORY))
     assert len(found) == 5
     assert not set(found) & set(HISTORY)
@@ -148,7 +148,7 @@ def test_few_candidates_find_most_of_the_best(world: World, ranker: Ranker, tast
 
 def test_a_narrow_filter_is_answered_in_full_from_few_candidates(world: World) -> None:
     settings = world.settings.model_copy(update={"candidates": 10})
-    sparse = Ranker.fit(world.sparse, world.interactions, settings)
+    sparse = Ranker.fit(world.sparse, world.log, settings)
     allowed = np.arange(100, 109)  # none of them proposed by popularity or linear
     assert sorted(rows(sparse.rank(TASTES[3], 20, NOTHING, allowed))) == list(range(100, 109))
 
@@ -156,7 +156,7 @@ def test_a_narrow_filter_is_answered_in_full_from_few_candidates(world: World) -
 def test_a_channel_that_is_off_proposes_nothing(world: World) -> None:
     weights = {"semantic": 1.0}
     settings = world.settings.model_copy(update={"candidates": 10, "weights": weights})
-    sparse = Ranker.fit(world.sparse, world.interactions, settings)
+    sparse = Ranker.fit(world.sparse, world.log, settings)
     nearest = np.argsort(-(unit_vectors(ITEMS) @ VECTOR), kind="stable")
     ranked = sparse.rank(Taste(vector=VECTOR), 5, NOTHING)
     assert rows(ranked) == nearest[:5].tolist()
@@ -170,7 +170,7 @@ def test_a_channel_that_is_off_proposes_nothing(world: World) -> None:
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_nearest_gives_cosines(world: World, exact: bool) -> None:
-    ranker = Ranker.fit(world.exact if exact else world.sparse, world.interactions, world.settings)
+    ranker = Ranker.fit(world.exact if exact else world.sparse, world.log, world.settings)
     vectors = unit_vectors(ITEMS)
     hidden = np.array([7], np.intp)
     found = ranker.nearest(vectors[7], 6, hidden)
@@ -184,7 +184,7 @@ def test_nearest_gives_cosines(world: World, exact: bool) -> None:
 
 def test_influence_is_in_units_of_the_score(world: World) -> None:
     settings = world.settings.model_copy(update={"weights": {"linear": 0.8, "popularity": 0.1}})
-    ranker = Ranker.fit(world.exact, world.interactions, settings)
+    ranker = Ranker.fit(world.exact, world.log, settings)
     linear = ranker.channels[0]
     scores = linear.score(Taste(HISTORY), np.arange(ITEMS))
     raw = linear.influence(Taste(HISTORY), 40)
@@ -213,7 +213,7 @@ def test_what_was_saved_ranks_the_same(ranker: Ranker, folder: Path, world: Worl
 
 
 def test_a_ranker_without_a_log_is_saved_too(world: World, tmp_path: Path) -> None:
-    Ranker.fit(world.exact, interactions_of([], world.exact), world.settings).save(tmp_path)
+    Ranker.fit(world.exact, log_of([], world.exact), world.settings).save(tmp_path)
     loaded = Ranker.load(tmp_path, world.exact, world.settings)
     assert set(loaded.rank(TASTES[3], 1, NOTHING)[0].contributions) == {"semantic"}
 
