@@ -125,18 +125,43 @@ class DocumentSettings(_Settings):
     )
 
 
-WEIGHTS = {"linear": 1.0, "semantic": 0.3, "popularity": 0.1}
-"""Every channel with the weight that it has by default."""
+WEIGHTS = {
+    "sequence": 1.0,
+    "itemknn": 1.0,
+    "linear": 1.0,
+    "semantic": 0.5,
+    "fields.text": 0.1,
+    "fields.picture": 0.1,
+    "fields.sound": 0.1,
+    "popularity": 0.2,
+    "recent": 0.1,
+    "recency": 0.1,
+}
+"""Every channel with the weight that it has where no scorer was trained."""
 
 
 class RankSettings(_Settings):
-    """How channels are weighed. A weight of 0 switches a channel off; one not named keeps its default."""
+    """How channels are trained and weighed.
 
+    ``fusion``: ``learned`` trains the scorer, whose weights depend on user and item; ``early`` and ``late``
+    train weights that are the same for all, over the vector of the whole document (without ``fields.*``) or
+    over a vector for each modality (without ``semantic``); ``weighted`` takes ``weights``, as all do where the
+    log has fewer than 50 users to learn from. A weight of 0 switches a channel off; one not named keeps its
+    default.
+    """
+
+    fusion: Literal["learned", "early", "late", "weighted"] = "learned"
     weights: dict[str, float] = Field(default_factory=WEIGHTS.copy)
     query_weight: float = Field(
         default=1.5, ge=0, description="weight of semantic where the text is a query, which should lead"
     )
+    sequence_epochs: int = Field(default=20, ge=1, le=1000, description="passes over the log of sequence")
+    seed: int = Field(default=0, ge=0, description="of everything random in training")
+    recent_days: float = Field(default=365.0, gt=0, description="half-life of an event for recent, days")
     ease_lambda: float = Field(default=50.0, gt=0, description="L2 regularisation of EASE")
+    ease_forgetting: float = Field(
+        default=0.5, ge=0, description="how much less an older item of a history counts; 0: all the same"
+    )
     ease_side: int = Field(default=10_000, ge=1, description="largest side of the matrix that EASE inverts")
     exact_items: int = Field(default=200_000, ge=0, description="largest catalog that is scored whole")
     candidates: int = Field(default=500, ge=10, description="items that each channel proposes above that")
@@ -147,6 +172,19 @@ class RankSettings(_Settings):
         if unknown := sorted(set(weights) - set(WEIGHTS)):
             raise ValueError(f"no such channel: {', '.join(unknown)}; channels: {', '.join(WEIGHTS)}")
         return WEIGHTS | weights
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that are switched on, in their order."""
+        left_out = {"early": "fields.", "late": "semantic"}.get(self.fusion, "none")
+        return tuple(name for name in WEIGHTS if self.weights[name] and not name.startswith(left_out))
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What training depends on."""
+        return self.model_dump(
+            include={"fusion", "sequence_epochs", "seed", "recent_days", "ease_lambda", "ease_side"}
+        )
 
 
 class StoreSettings(_Settings):

@@ -73,6 +73,10 @@ class FilterError(RequestError):
     """A ``--where`` expression that does not parse or names an unknown column."""
 
 
+class TrainingError(LlmrecError):
+    """Training that went wrong, such as a loss that became NaN; what was trained before stays in use."""
+
+
 class MissingExtraError(LlmrecError):
     """An optional dependency that is not installed.
 

@@ -1,8 +1,8 @@
 """Channel ``linear``: EASE, a linear autoencoder over the log with a closed form (Steck, WWW 2019).
 
-With X the user-item matrix, P = (XᵀX + λI)⁻¹ and B = I − P·diag(P)⁻¹, a history h scores as hB. Where users
-are fewer than items, P = (I − XᵀMX)/λ with M = (XXᵀ + λI)⁻¹ gives exactly the same scores from a matrix of
-the users' side only; the smaller side is inverted.
+With X the user-item matrix, P = (XᵀX + λI)⁻¹ and B = I − P·diag(P)⁻¹, a history h scores as hB; here the newer
+items of h count more. Where users are fewer than items, P = (I − XᵀMX)/λ with M = (XXᵀ + λI)⁻¹ gives exactly the
+same scores from a matrix of the users' side only; the smaller side is inverted.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
 from llmrec.rank.log import Log, Rows
-from llmrec.rank.popularity import top
+from llmrec.rank.top import top
 
 _BLOCK = 2048
 
 
 class Linear:
-    """EASE scores. Items without events score 0.
+    """EASE scores.
 
     Args:
         matrix: users by items, binary.
@@ -34,6 +34,7 @@ class Linear:
         rows: catalog rows that take part.
         regularisation: λ.
         dual: whether the users' side was inverted.
+        forgetting: exponent by which an item of a history counts less the older it is; 0 is EASE as published.
     """
 
     name = "linear"
@@ -47,6 +48,7 @@ class Linear:
         rows: Rows,
         regularisation: float,
         dual: bool,
+        forgetting: float = 0.0,
     ) -> None:
         self.size = size
         self.matrix = matrix
@@ -56,8 +58,10 @@ class Linear:
         self.rows = rows
         self.regularisation = regularisation
         self.dual = dual
-        self.position = np.full(size, -1, np.intp)
+        self.forgetting = forgetting
+        self.position = np.full(size + 1, -1, np.intp)  # the last one is for rows of -1
         self.position[rows] = np.arange(len(rows))
+        self.position[-1] = -1
 
     @classmethod
     def fit(
@@ -80,7 +84,9 @@ class Linear:
         gram = (matrix @ matrix.T if dual else matrix.T @ matrix).toarray().astype(np.float32)
         inverse = _invert(gram, settings.ease_lambda)
         diagonal = _diagonal(matrix, inverse, settings.ease_lambda) if dual else inverse.diagonal().copy()
-        return cls(full.shape[1], matrix, inverse, diagonal, rows, settings.ease_lambda, dual)
+        return cls(
+            log.size, matrix, inverse, diagonal, rows, settings.ease_lambda, dual, settings.ease_forgetting
+        )
 
     @classmethod
     def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
@@ -91,7 +97,8 @@ class Linear:
         matrix = sp.csr_matrix((data, state["indices"], state["indptr"]), shape=(users, len(rows)))
         inverse, diagonal = state["inverse"].astype(np.float32), state["diagonal"].astype(np.float32)
         regularisation, dual = state["lambda"].item(), bool(state["dual"].item())
-        return cls(len(catalog), matrix, inverse, diagonal, rows, regularisation, dual)
+        forgetting = settings.ease_forgetting
+        return cls(len(catalog), matrix, inverse, diagonal, rows, regularisation, dual, forgetting)
 
     def state(self) -> Arrays:
         """The arrays of the constructor; the matrix as CSR."""
@@ -106,18 +113,22 @@ class Linear:
         }
 
     def score(self, taste: Taste, rows: Rows) -> Scores | None:
-        """hB at ``rows``; None where no item of the history takes part."""
+        """hB at ``rows``, NaN for items that do not take part; None where none of the history does."""
         scores = self._scores(taste)
         if scores is None:
             return None
-        full = np.zeros(self.size, np.float32)
+        full = np.full(self.size + 1, np.nan, np.float32)
         full[self.rows] = scores
-        return full[rows]
+        full[-1] = np.nan  # of rows of -1
+        return full[:-1][rows]
 
     def propose(self, taste: Taste, count: int) -> Rows:
         """The rows with the highest scores."""
         scores = self._scores(taste)
-        return np.empty(0, np.intp) if scores is None else self.rows[top(scores, count)]
+                if scores is None:
+            return np.empty(0, np.intp)
+        best = self.rows[top(scores, count)]
+        return best[best >= 0]
 
     def influence(self, taste: Taste, row: int) -> Scores | None:
         """The entries of B between each history item and ``row``."""
@@ -132,20 +143,25 @@ class Linear:
             )
         else:
             column = -self.inverse[np.maximum(history, 0), target] / self.diagonal[target]
-        influence: Scores = np.where((history >= 0) & (history != target), column, 0).astype(np.float32)
+        moves = (history >= 0) & (history != target)
+        influence: Scores = np.where(moves, column * self._recency(len(history)), 0).astype(np.float32)
         return influence
+
+    def _recency(self, length: int) -> Scores:
+        """Weights of a history, the newest item first."""
+        return np.arange(1, length + 1, dtype=np.float32) ** np.float32(-self.forgetting)
 
     def _scores(self, taste: Taste) -> Scores | None:
         history = self.position[taste.history]
-        history = history[history >= 0]
-        if not len(history):
+        known = history >= 0
+        if not known.any():
             return None
         chosen = np.zeros(len(self.rows), np.float32)
-        chosen[history] = 1
+        chosen[history[known]] = self._recency(len(history))[known]
         if self.dual:
             product = (chosen - self.matrix.T @ (self.inverse @ (self.matrix @ chosen))) / self.regularisation
         else:
-            product = self.inverse[np.unique(history)].sum(axis=0)
+            product = chosen @ self.inverse
         scores: Scores = (chosen - product / self.diagonal).astype(np.float32)
         return scores
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -116,6 +118,17 @@ class Log:
         """The events that ``keep``, (events,), selects; all users stay, some perhaps without events."""
         bounds = np.concatenate([[0], np.cumsum(keep)])[self.bounds].astype(np.intp)
         return Log(self.users, bounds, self.rows[keep], self.times[keep], self.weights[keep], self.size)
+
+    def fingerprint(self, ids: Sequence[str]) -> str:
+        """A digest of users, items and times, whatever the rows of the items; ``ids`` are those of the rows."""
+        digest = hashlib.sha256(json.dumps([self.users, self.bounds.tolist()]).encode())
+        digest.update(json.dumps([ids[row] for row in self.rows.tolist()]).encode())
+        digest.update(self.times.tobytes())
+        return digest.hexdigest()
+
+    def over(self, rows: Rows) -> Log:
+        """The same log with the items at ``rows``, which must be all that it has, numbered from 0."""
+        return replace(self, rows=np.searchsorted(rows, self.rows), size=len(rows))
 
     def newest(self, count: int) -> NDArray[np.bool_]:
         """Which events are among the newest ``count`` of their user, (events,)."""

@@ -11,6 +11,7 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
 from llmrec.rank.log import Log, Rows
+from llmrec.rank.top import top
 
 
 class Popularity:
@@ -18,25 +19,28 @@ class Popularity:
 
     name = "popularity"
 
-    def __init__(self, counts: Scores) -> None:
-        self.scores: Scores = np.log1p(counts).astype(np.float32)
-        self._counts = counts
+    def __init__(self, size: int, rows: Rows, counts: Scores) -> None:
+        self.rows, self.counts = rows, counts
+        full = np.zeros(size + 1, np.float32)  # the last one is for rows of -1
+        full[rows] = np.log1p(counts)
+        self.scores: Scores = full[:-1]
 
     @classmethod
     def fit(
         cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()
     ) -> Self:
         """Count users by item."""
-        return cls(np.asarray(log.matrix.sum(axis=0), np.float32).ravel())
+        rows = np.flatnonzero(log.counts)
+        return cls(log.size, rows, log.counts[rows].astype(np.float32))
 
     @classmethod
     def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
         """Read the counts back."""
-        return cls(state["counts"].astype(np.float32))
+        return cls(len(catalog), state["rows"].astype(np.intp), state["counts"].astype(np.float32))
 
     def state(self) -> Arrays:
-        """``counts``: users by row, (items,)."""
-        return {"counts": self._counts}
+        """``counts``: users with an event, for each of ``rows``."""
+        return {"rows": self.rows.astype(np.int64), "counts": self.counts}
 
     def score(self, taste: Taste, rows: Rows) -> Scores | None:
         """The same for everyone; None where there is no log."""
@@ -49,15 +53,3 @@ class Popularity:
     def influence(self, taste: Taste, row: int) -> Scores | None:
         """It does not depend on the history."""
         return None
-
-
-def top(scores: Scores, count: int) -> Rows:
-    """Positions of the ``count`` highest scores, best first; equal scores by position."""
-    count = min(count, len(scores))
-    if count == 0:
-        return np.empty(0, np.intp)
-    best = np.argpartition(-scores, count - 1)[:count]
-    # argpartition picks among equal scores at random: take all that tie with the last, then sort.
-    best = np.flatnonzero(scores >= scores[best].min())
-    order: Rows = np.lexsort((best, -scores[best]))[:count]
-    return best[order]

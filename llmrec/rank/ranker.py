@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,20 @@ from llmrec.config import RankSettings
 from llmrec.errors import CorruptFileError
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
-from llmrec.rank.channel import Channel, ChannelType, Scores, Taste
-from llmrec.rank.linear import Linear
+from llmrec.rank.channel import Arrays, Scores, Taste
+from llmrec.rank.features import Features
+from llmrec.rank.fusion import FusionScorer
 from llmrec.rank.log import Log, Rows
-from llmrec.rank.popularity import Popularity, top
-from llmrec.rank.scorer import WeightedScorer
+from llmrec.rank.panel import CHANNELS, Panel
+from llmrec.rank.scorer import Scorer, WeightedScorer
 from llmrec.rank.semantic import Semantic
+from llmrec.rank.teach import UserVectors, teach
+from llmrec.rank.top import top
 
-CHANNELS: dict[str, ChannelType] = {"linear": Linear, "semantic": Semantic, "popularity": Popularity}
-"""Every channel, by the name that ``[rank] weights`` uses."""
-
+_FEATURES, _GATES = "features", "gates"
 TENSORS = "channels.safetensors"
 CARD = "channels.json"
+ITEMS = "items.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,61 +45,116 @@ class Ranked:
 
 
 class _Card(BaseModel):
-    """What the tensors are of: a digest of the catalog's item ids, and the channels in their order."""
+    """What the tensors are of.
+
+    ``channels`` in their order; ``gates``: the scorer's, none where it was not trained; ``log``: fingerprint
+    of what they were trained on; ``settings``: those that training depends on.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    items: str
     channels: list[str]
+    gates: list[str]
+    log: str
+    settings: dict[str, Any]
 
 
 class Ranker:
-    """Scores a catalog for a taste."""
+    """Ranks a catalog for a taste.
 
-    def __init__(self, catalog: Catalog, channels: Iterable[Channel], settings: RankSettings) -> None:
-        self.catalog = catalog
-        self.channels = tuple(channels)
-        self.settings = settings
-        self._scorer = WeightedScorer(settings.weights)
-        self._asked_scorer = WeightedScorer(settings.weights | {Semantic.name: settings.query_weight})
+    Args:
+        panel: the channels.
+        scorer: the trained scorer; None: channels are weighed as the settings say.
+        log: fingerprint of the log that they were trained on.
+    """
+
+    def __init__(self, panel: Panel, scorer: FusionScorer | None, log: str = "") -> None:
+        self.panel = panel
+        self.catalog, self.settings = panel.catalog, panel.settings
+        self.fusion = scorer
+        self.log = log
+        self._scorer: Scorer = scorer or WeightedScorer(self.settings.weights)
+        asked = self.settings.weights | {Semantic.name: self.settings.query_weight}
+        self._asked_scorer = WeightedScorer(asked)
 
     @classmethod
     def fit(
-        cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()
+        cls,
+        catalog: Catalog,
+        log: Log,
+        settings: RankSettings,
+        vectors: UserVectors | None = None,
+        progress: Progress = NoProgress(),
     ) -> Ranker:
-        """Train every channel on a log."""
-        channels = [kind.fit(catalog, log, settings, progress) for kind in CHANNELS.values()]
-        return cls(catalog, channels, settings)
+        """Train the scorer, then every channel, on a log.
+
+        Args:
+            vectors: makes users' text into vectors, for the scorer to learn what they are worth.
+
+        Raises:
+            TrainingError: a loss became NaN; names the channel and the epoch.
+        """
+        scorer = None if settings.fusion == "weighted" else teach(catalog, log, settings, vectors, progress)
+        panel = Panel.fit(catalog, log, settings, progress)
+        return cls(panel, scorer, log.fingerprint(catalog.ids))
 
     def save(self, folder: Path) -> None:
         """Write the trained state into an empty folder."""
+        states = {name: channel.state() for name, channel in self.panel.channels.items()}
+        states[_FEATURES] = self.panel.features.state()
+        states[_GATES] = self.fusion.state() if self.fusion else {}
         tensors = {
-            f"{channel.name}.{name}": np.ascontiguousarray(array)
-            for channel in self.channels
-            for name, array in channel.state().items()
+            f"{owner}/{name}": np.ascontiguousarray(array)
+            for owner, state in states.items()
+            for name, array in state.items()
         }
         save_file(tensors, folder / TENSORS)
-        card = _Card(items=_identity(self.catalog), channels=[channel.name for channel in self.channels])
+        card = _Card(
+            channels=[*self.panel.channels],
+            gates=[*self.fusion.channels] if self.fusion else [],
+            log=self.log,
+            settings=self.settings.training,
+        )
         (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (folder / ITEMS).write_text(json.dumps(self.catalog.ids), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path, catalog: Catalog, settings: RankSettings) -> Ranker:
-        """Read back what :meth:`save` wrote for the same catalog.
+        """Read back what :meth:`save` wrote, for the same catalog or a later version of it.
+
+        Channels that the settings switch off are left out.
 
         Raises:
-            CorruptFileError: a file is missing, damaged, or made for another catalog.
+            CorruptFileError: a file is missing or damaged.
         """
-        with _named(folder / CARD) as path:
-            card = _Card.model_validate_json(path.read_bytes())
-            kinds = {name: CHANNELS[name] for name in card.channels}
-            if card.items != _identity(catalog):
-                raise ValueError("made for other items than the catalog holds")
+        card = _card(folder)
+        with _named(folder / ITEMS) as path:
+            ids = json.loads(path.read_bytes())
+            moved = np.array([catalog.row_of.get(item, -1) for item in ids], np.int64)
         with _named(folder / TENSORS) as path:
             tensors = load_file(path)
             channels = [
-                kind.restore(catalog, _state(tensors, name), settings) for name, kind in kinds.items()
+                CHANNELS[name].restore(catalog, _state(tensors, name, moved), settings)
+                for name in card.channels
+                if name in settings.channels
             ]
-        return cls(catalog, channels, settings)
+            features = Features.restore(catalog, _state(tensors, _FEATURES, moved))
+            gates = tuple(card.gates)
+            scorer = FusionScorer.restore(gates, _state(tensors, _GATES, moved)) if gates else None
+        if scorer is not None:
+            scorer = scorer.only(settings.channels) if settings.fusion != "weighted" else None
+        return cls(Panel(catalog, channels, features, settings), scorer, card.log)
+
+    @staticmethod
+    def serves(folder: Path, log: str, settings: RankSettings) -> bool:
+        """Whether what is kept there was trained on the log of that fingerprint, by equal settings.
+
+        Raises:
+            CorruptFileError: it cannot be read.
+        """
+        card = _card(folder)
+        trained = card.log == log and card.settings == settings.training
+        return trained and set(settings.channels) <= set(card.channels)
 
     def rank(self, taste: Taste, k: int, hidden: Rows, allowed: Rows | None = None) -> list[Ranked]:
         """The best ``k`` rows, best first; equal scores by row.
@@ -108,13 +165,12 @@ class Ranker:
             hidden: rows to leave out (seen, excluded).
             allowed: the only rows to consider; None for all.
         """
-        rows = self._candidates(taste, k + len(hidden), allowed)
-        scored = self._scorer_for(taste)(self._channel_scores(taste, rows))
-        shown = ~np.isin(rows, hidden)
-        if allowed is not None:
-            shown &= np.isin(rows, allowed)
-        positions = np.flatnonzero(shown)
-        if not len(scored.total):  # no channel knows anything of this taste: the catalog's order
+        rows = self.panel.candidates(taste, k + len(hidden), allowed)
+        rows = rows[~np.isin(rows, hidden)]
+        channels = self._channel_scores(taste, rows)
+        scored = self._scorer_for(taste)(channels, **self.panel.gate(taste, rows))
+        positions = np.arange(len(rows)) if allowed is None else np.flatnonzero(np.isin(rows, allowed))
+        if not channels:  # none knows anything of this taste: the catalog's order
             return [Ranked(int(rows[position]), 0.0, {}) for position in positions[:k]]
         best = positions[top(scored.total[positions], k)]
         return [
@@ -125,6 +181,18 @@ class Ranker:
             )
             for at in best
         ]
+
+    def score(self, taste: Taste) -> Scores | None:
+        """The score of every row, standardised without the history's; None where no channel knows anything."""
+        rows = np.arange(len(self.catalog))
+        rows = rows[~np.isin(rows, taste.history)]
+        channels = self._channel_scores(taste, rows)
+        if not channels:
+            return None
+        scored = self._scorer_for(taste)(channels, **self.panel.gate(taste, rows))
+        scores = np.full(len(self.catalog), scored.total.min(initial=0), np.float32)
+        scores[rows] = scored.total
+        return scores
 
     def nearest(self, vector: Scores, k: int, hidden: Rows) -> list[Ranked]:
         """The ``k`` rows nearest to a unit vector, best first; scores are cosines."""
@@ -140,47 +208,42 @@ class Ranker:
     def influence(self, taste: Taste, row: int) -> Scores:
         """What each history item adds to the score of ``row``, in units of the score, (history,)."""
         total = np.zeros(len(taste.history), np.float32)
-        rows = self._candidates(taste, self.settings.candidates, None)
+        rows = np.union1d(self.panel.candidates(taste, 0), [row])
+        rows = rows[~np.isin(rows, taste.history) | (rows == row)]
+        place, gate = int(np.searchsorted(rows, row)), self.panel.gate(taste, rows)
         scorer = self._scorer_for(taste)
-        for channel in self._active(taste):
-            influence = channel.influence(taste, row)
+        for name, channel in self.panel.channels.items():
+            influence = channel.influence(taste, row) if scorer.uses(name) else None
             scores = None if influence is None else channel.score(taste, rows)
             if influence is not None and scores is not None:
-                total += np.float32(scorer.slope(channel.name, scores)) * influence
+                total += scorer.slope(name, scores, **gate)[place] * influence
         return total
 
-    def _scorer_for(self, taste: Taste) -> WeightedScorer:
+    def _scorer_for(self, taste: Taste) -> Scorer:
         return self._asked_scorer if taste.asked else self._scorer
 
-    def _active(self, taste: Taste) -> list[Channel]:
-        """The channels that have a weight: what a channel without one would compute adds nothing."""
-        return [channel for channel in self.channels if channel.name in self._scorer_for(taste).weights]
-
     def _channel_scores(self, taste: Taste, rows: Rows) -> dict[str, Scores]:
-        scores = {}
-        for channel in self._active(taste):
-            found = channel.score(taste, rows)
-            if found is not None:
-                scores[channel.name] = found
-        return scores
-
-    def _candidates(self, taste: Taste, wanted: int, allowed: Rows | None) -> Rows:
-        if self.catalog.exact:
-            return np.arange(len(self.catalog))
-        count = max(self.settings.candidates, 2 * wanted)
-        proposed = [channel.propose(taste, count) for channel in self._active(taste)]
-        if allowed is not None:
-            proposed.append(allowed[:count])
-        return np.unique(np.concatenate([np.empty(0, np.intp), *proposed]))
+        """Of the channels that can move the score: what another would compute adds nothing."""
+        scorer = self._scorer_for(taste)
+        return self.panel.scores(taste, rows, [name for name in self.panel.channels if scorer.uses(name)])
 
 
-def _identity(catalog: Catalog) -> str:
-    return hashlib.sha256(json.dumps(catalog.ids).encode()).hexdigest()
+def _card(folder: Path) -> _Card:
+    with _named(folder / CARD) as path:
+        card = _Card.model_validate_json(path.read_bytes())
+        if unknown := set(card.channels) - set(CHANNELS):
+            raise ValueError(f"no such channel: {', '.join(sorted(unknown))}")
+    return card
 
 
-def _state(tensors: Mapping[str, NDArray[np.generic]], name: str) -> dict[str, NDArray[np.generic]]:
-    prefix = f"{name}."
-    return {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}
+def _state(tensors: Arrays, owner: str, moved: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+    """The arrays of one owner, with its rows in the present catalog."""
+    prefix = f"{owner}/"
+    state = {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}
+    if "rows" in state:
+        rows = state["rows"].astype(np.intp)
+        state["rows"] = np.where(rows >= 0, moved[rows], -1) if len(moved) else rows
+    return state
 
 
 @contextmanager
@@ -188,7 +251,7 @@ def _named(path: Path) -> Iterator[Path]:
     """Whatever goes wrong in reading ``path`` becomes an error that names it."""
     try:
         yield path
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, SafetensorError) as error:
         raise CorruptFileError(
             f"{path}: cannot be read: {error}", "Run `llmrec index CATALOG --rebuild`."
         ) from error

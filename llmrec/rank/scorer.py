@@ -1,4 +1,9 @@
-"""The scorer: channels in, one score out, with each channel's share."""
+"""The scorer: channels in, one score out, with each channel's share.
+
+Channels have scales of their own. Each is standardised over the candidates that it knows, so that a weight
+means the same for all, and damped by sign(z) log(1 + |z|), so that one channel's outliers do not drown the
+others.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmrec.rank.channel import Scores
 
@@ -22,44 +28,85 @@ class Scored:
     contributions: Mapping[str, Scores]
 
 
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """One channel's scores on the common scale.
+
+    Args:
+        values: standardised and damped, 0 for what the channel does not know, (candidates,).
+        known: which candidates it knows, (candidates,).
+        slope: what one unit of the channel's own score adds to ``values``, (candidates,).
+    """
+
+    values: Scores
+    known: NDArray[np.bool_]
+    slope: Scores
+
+
 class Scorer(Protocol):
     """Combines what the channels say of the same candidates."""
 
-    def __call__(self, channels: Mapping[str, Scores]) -> Scored:
-        """Combine. Each array is (candidates,); a channel that had nothing to say is absent."""
+    def __call__(self, channels: Mapping[str, Scores], user: Scores, items: Scores) -> Scored:
+        """Combine.
+
+        Args:
+            channels: scores by channel, (candidates,), NaN where it knows nothing of one; a channel that had
+                nothing to say at all is absent.
+            user: features of who asks, (:data:`llmrec.rank.features.USER`,).
+            items: features of the candidates, (candidates, :data:`llmrec.rank.features.ITEM`).
+        """
+
+    def slope(self, name: str, scores: Scores, user: Scores, items: Scores) -> Scores:
+        """What one unit of a channel's own score adds to the total, (candidates,)."""
+
+    def uses(self, name: str) -> bool:
+        """Whether a channel can move the score."""
 
 
 class WeightedScorer:
-    """A weighted sum of standardised channels.
-
-    Channels have scales of their own: each is centred and divided by its standard deviation over the
-    candidates, so that a weight means the same for all.
-    """
+    """A weighted sum of standardised channels."""
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self.weights = {name: weight for name, weight in weights.items() if weight}
 
-    def __call__(self, channels: Mapping[str, Scores]) -> Scored:
+    def __call__(self, channels: Mapping[str, Scores], user: Scores, items: Scores) -> Scored:
         """Combine; a channel without a weight, or equal for all candidates, adds nothing."""
-        sizes = {len(scores) for scores in channels.values()}
-        total = np.zeros(sizes.pop() if sizes else 0, np.float32)
-        contributions = {}
-        for name, weight in self.weights.items():
-            if name not in channels:
-                continue
-            contributions[name] = weight * _standardised(channels[name])
-            total += contributions[name]
-        return Scored(total, contributions)
+        contributions = {
+            name: np.float32(weight) * standardised(channels[name]).values
+            for name, weight in self.weights.items()
+            if name in channels
+        }
+        return added(contributions, len(items))
 
-    def slope(self, name: str, scores: Scores) -> float:
-        """What one unit of a channel's own score adds to the total."""
-        spread = _spread(scores)
-        return self.weights.get(name, 0.0) / spread if spread else 0.0
+    def slope(self, name: str, scores: Scores, user: Scores, items: Scores) -> Scores:
+        """The weight, over the spread of the scores, less where they stand out."""
+        return np.float32(self.weights.get(name, 0.0)) * standardised(scores).slope
+
+    def uses(self, name: str) -> bool:
+        """Whether it has a weight."""
+        return name in self.weights
 
 
-def _standardised(scores: Scores) -> Scores:
-    spread = _spread(scores)
-    return (scores - scores.mean()) / np.float32(spread) if spread else np.zeros_like(scores)
+def added(contributions: Mapping[str, Scores], size: int) -> Scored:
+    """The sum of contributions, each (size,)."""
+    total = np.zeros(size, np.float32)
+    for values in contributions.values():
+        total += values
+    return Scored(total, contributions)
+
+
+def standardised(scores: Scores) -> Standard:
+    """A channel's scores, NaN where it knows nothing, on the scale that all share."""
+    known = ~np.isnan(scores)
+    values = scores if known.all() else scores[known]
+    spread = _spread(values)
+    if not spread:
+        zeros = np.zeros_like(scores)
+        return Standard(zeros, known, zeros)
+    centred = np.where(known, (scores - values.mean(dtype=np.float64)) / spread, 0).astype(np.float32)
+    size = np.abs(centred)
+    slope = known / ((1 + size) * np.float32(spread))
+    return Standard(np.copysign(np.log1p(size), centred), known, slope.astype(np.float32))
 
 
 def _spread(scores: Scores) -> float:

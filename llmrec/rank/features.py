@@ -1,0 +1,100 @@
+"""What the fusion's gate sees of an item and of a user."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Arrays, Scores, Taste
+from llmrec.rank.log import Log, Rows
+from llmrec.schema import Columns
+
+ITEM = ("known", "events", "age", "picture", "sound")
+"""Whether the log has the item, how often, since when, and whether it has pictures or sound."""
+USER = ("history",)
+"""The length of the history."""
+
+_DAY = 86_400.0
+
+
+class Features:
+    """Features between 0 and about 1, from what is known at the time of the question.
+
+    Args:
+        size: rows of the catalog.
+        rows: catalog rows with events.
+        counts: users with an event, for each of ``rows``.
+        first: time of the first event, seconds since the epoch, for each of ``rows``.
+        end: the end of the log.
+        modalities: whether an item has pictures and sound, (items, 2).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        rows: Rows,
+        counts: NDArray[np.float32],
+        first: NDArray[np.float64],
+        end: float,
+        modalities: NDArray[np.bool_],
+    ) -> None:
+        self.rows, self.counts, self.first, self.end = rows, counts, first, end
+        self._fixed = np.zeros((size + 1, len(ITEM)), np.float32)  # the last one is for rows of -1
+        self._fixed[rows, 0] = 1
+        self._fixed[rows, 1] = np.log1p(counts) / 10
+        self._first = np.full(size + 1, np.inf)
+        self._first[rows] = first
+        self._fixed[:-1, 3:] = modalities
+        self._fixed, self._first = self._fixed[:-1], self._first[:-1]
+
+    @classmethod
+    def fit(cls, catalog: Catalog, log: Log) -> Self:
+        """Count events and note the first of each item."""
+        first = np.full(log.size, np.inf)
+        np.minimum.at(first, log.rows, log.times)
+        rows = np.flatnonzero(log.counts)
+        counts = log.counts[rows].astype(np.float32)
+        return cls(log.size, rows, counts, first[rows], log.end, _modalities(catalog))
+
+    @classmethod
+    def restore(cls, catalog: Catalog, state: Arrays) -> Self:
+        """Read back what :meth:`state` gave."""
+        rows, counts = state["rows"].astype(np.intp), state["counts"].astype(np.float32)
+        first, end = state["first"].astype(np.float64), float(state["end"].item())
+        return cls(len(catalog), rows, counts, first, end, _modalities(catalog))
+
+    def state(self) -> Arrays:
+        """``rows``, ``counts``, ``first`` and ``end``."""
+        return {
+            "rows": self.rows.astype(np.int64),
+            "counts": self.counts,
+            "first": self.first,
+            "end": np.array(self.end),
+        }
+
+    def items(self, taste: Taste, rows: Rows) -> Scores:
+        """Features of items, (rows, len(ITEM))."""
+        features = self._fixed[rows]
+        now = self.end if taste.now is None else taste.now
+        age = np.maximum(now - self._first[rows], 0) / _DAY
+        features[:, 2] = np.log1p(np.where(np.isfinite(age), age, 0)) / 10
+        return features
+
+    def user(self, taste: Taste) -> Scores:
+        """Features of who asks, (len(USER),)."""
+        return np.array([np.log1p(len(taste.history)) / 10], np.float32)
+
+
+def _modalities(catalog: Catalog) -> NDArray[np.bool_]:
+    """Whether items name pictures and sounds; a video is both."""
+    named = np.zeros((len(catalog), 3), bool)
+    start = 0
+    for batch in catalog.table.scan([Columns.IMAGES, Columns.AUDIO, Columns.VIDEO]):
+        for at, column in enumerate(batch.columns):
+            named[start : start + len(column), at] = np.asarray(pc.list_value_length(column).fill_null(0)) > 0
+        start += batch.num_rows
+    return named[:, :2] | named[:, 2:]

@@ -1,0 +1,148 @@
+"""Channel ``itemknn``: items that users choose near each other in time, from the user's newest items.
+
+Item-based nearest neighbours with two changes for logs that have an order: a pair counts by how near the two
+stand in a user's history (1/distance within a window, both directions), and the history's newest items count
+most (1/position). On small logs this is ahead of every other single channel (README, "Measured").
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import numpy as np
+import scipy.sparse as sp
+
+from llmrec.config import RankSettings
+from llmrec.progress import NoProgress, Progress
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Arrays, Scores, Taste
+from llmrec.rank.log import Log, Rows
+from llmrec.rank.top import top
+
+WINDOW = 10
+"""Events apart within which two items of a history count as near each other."""
+NEIGHBOURS = 500
+"""Neighbours kept of an item."""
+HISTORY = 100
+"""Newest items of a history that are read: the next would weigh less than 1%."""
+_FROM, _TO = 0.5, 0.25
+"""Exponents of the popularity of the known and of the scored item; 0.5 for both would be the cosine."""
+_EVENTS = 2_000_000
+"""Events whose pairs are counted at once."""
+
+
+class ItemKnn:
+    """Sum of the similarities between the newest items of the history and an item.
+
+    Args:
+        size: rows of the catalog.
+        rows: catalog rows with events, sorted.
+        similarity: (rows, rows), its rows the items of a history, its columns the items that are scored.
+    """
+
+    name = "itemknn"
+
+    def __init__(self, size: int, rows: Rows, similarity: sp.csr_matrix) -> None:
+        self.size = size
+        self.rows = rows
+        self.similarity = similarity
+        self.position = np.full(size + 1, -1, np.intp)  # the last one is for rows of -1
+        self.position[rows] = np.arange(len(rows))
+        self.position[-1] = -1
+
+    @classmethod
+    def fit(
+        cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()
+    ) -> Self:
+        """Count what stands near what."""
+        rows = np.flatnonzero(log.counts)
+        position = np.full(log.size, -1, np.intp)
+        position[rows] = np.arange(len(rows))
+        near = _near(position[log.rows], log.at_user, len(rows))
+        popularity = log.counts[rows] + 1.0
+        scaled = sp.diags(popularity**-_FROM) @ near @ sp.diags(popularity**-_TO)
+        return cls(log.size, rows, _largest(scaled.tocsr(), NEIGHBOURS))
+
+    @classmethod
+    def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
+        """Read the similarities back."""
+        rows = state["rows"].astype(np.intp)
+        parts = (state["data"].astype(np.float32), state["indices"], state["indptr"])
+        return cls(len(catalog), rows, sp.csr_matrix(parts, shape=(len(rows), len(rows))))
+
+    def state(self) -> Arrays:
+        """The similarities as CSR, and their rows."""
+        matrix = self.similarity
+        return {
+            "rows": self.rows.astype(np.int64),
+            "data": matrix.data,
+            "indices": matrix.indices,
+            "indptr": matrix.indptr,
+        }
+
+    def score(self, taste: Taste, rows: Rows) -> Scores | None:
+        """The sums; NaN for items without events, None where no item of the history has any."""
+        scores = self._scores(taste)
+        if scores is None:
+            return None
+        full = np.full(self.size + 1, np.nan, np.float32)
+        full[self.rows] = scores
+        full[-1] = np.nan
+        return full[:-1][rows]
+
+    def propose(self, taste: Taste, count: int) -> Rows:
+        """The rows with the highest scores above 0."""
+        scores = self._scores(taste)
+        if scores is None:
+            return np.empty(0, np.intp)
+        best = top(scores, count)
+        found = self.rows[best[scores[best] > 0]]
+        return found[found >= 0]
+
+    def influence(self, taste: Taste, row: int) -> Scores | None:
+        """The weighted similarity of each history item."""
+        target = self.position[row]
+        if target < 0 or not len(taste.history):
+            return None
+        at, weights = self._newest(taste)
+        influence = np.zeros(len(taste.history), np.float32)
+        if len(at):
+            column = self.similarity[self.position[taste.history[at]]][:, [target]].toarray().ravel()
+            influence[at] = weights * column
+        return influence
+
+    def _newest(self, taste: Taste) -> tuple[Rows, Scores]:
+        """Places in the history of its newest items with events, and their weights."""
+        at = np.flatnonzero(self.position[taste.history[:HISTORY]] >= 0)
+        return at, (1.0 / (1.0 + at)).astype(np.float32)
+
+    def _scores(self, taste: Taste) -> Scores | None:
+        at, weights = self._newest(taste)
+        if not len(at):
+            return None
+        scores: Scores = self.similarity[self.position[taste.history[at]]].T @ weights
+        return scores.astype(np.float32)
+
+
+def _near(rows: Rows, at_user: Rows, size: int) -> sp.csr_matrix:
+    """Sum over users of 1/distance for every two of their events within the window, (size, size)."""
+    total = sp.csr_matrix((size, size), dtype=np.float32)
+    for start in range(0, len(rows), _EVENTS):
+        for distance in range(1, WINDOW + 1):
+            first = np.arange(start, min(start + _EVENTS, len(rows) - distance))
+            first = first[at_user[first] == at_user[first + distance]]
+            weights = np.full(len(first), 1 / distance, np.float32)
+            total += sp.csr_matrix((weights, (rows[first], rows[first + distance])), shape=total.shape)
+    return total + total.T
+
+
+def _largest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
+    """The ``count`` largest entries of each row."""
+    keep = np.ones(matrix.nnz, bool)
+    for row in np.flatnonzero(np.diff(matrix.indptr) > count):
+        span = slice(matrix.indptr[row], matrix.indptr[row + 1])
+        keep[span] = False
+        keep[matrix.indptr[row] + top(matrix.data[span].astype(np.float32), count)] = True
+    indptr = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr].astype(matrix.indptr.dtype)
+    kept = (matrix.data[keep].astype(np.float32), matrix.indices[keep], indptr)
+    return sp.csr_matrix(kept, shape=matrix.shape)

@@ -1,0 +1,128 @@
+"""Training of the fusion scorer: a softmax over each user's candidates, of which one was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.errors import TrainingError
+from llmrec.progress import Progress
+from llmrec.rank.channel import Scores
+from llmrec.rank.fusion import Gates
+from llmrec.rank.scorer import standardised
+from llmrec.rank.top import top
+
+_BEST = 100
+"""Best items of each channel that are among an example's candidates."""
+_RANDOM = 400
+"""Others among them, drawn at random; each stands for as many as were not drawn."""
+
+_EPOCHS = 200
+_PATIENCE = 15
+_HELD_OUT = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One list to learn from: the target comes first.
+
+    Args:
+        values: standardised scores, (channels, candidates).
+        known: which of them a channel knows, (channels, candidates); a channel that had nothing to say of the
+            user knows none.
+        user: features of the user, (USER,).
+        items: features of the candidates, (candidates, ITEM).
+        offset: logarithm of how many items each candidate stands for, (candidates,).
+    """
+
+    values: Scores
+    known: NDArray[np.bool_]
+    user: Scores
+    items: Scores
+    offset: Scores
+
+
+def example(
+    names: Sequence[str],
+    channels: Mapping[str, Scores],
+    user: Scores,
+    items: Scores,
+    target: int,
+    rng: np.random.Generator,
+) -> Example:
+    """What channels say of the target and of a sample of the other candidates.
+
+    Args:
+        names: the scorer's channels.
+        channels: their scores, (candidates,); those that had nothing to say are absent.
+        user: features, (USER,).
+        items: features, (candidates, ITEM).
+        target: position of the item that was chosen.
+
+    Raises:
+        TrainingError: a channel's scores are infinite.
+    """
+    size = len(items)
+    chosen = np.zeros(size, bool)
+    found = {}
+    for name, scores in channels.items():
+        if np.isinf(scores).any():
+            raise TrainingError(f"channel {name}: infinite scores", "The channels in use stay.")
+        found[name] = standardised(scores)
+        chosen[top(found[name].values, _BEST)] = True
+    chosen[target] = False
+    rest = np.flatnonzero(~chosen)
+    rest = rest[rest != target]
+    drawn = rng.choice(rest, min(_RANDOM, len(rest)), replace=False)
+    at = np.concatenate([[target], np.flatnonzero(chosen), drawn])
+    offset = np.zeros(len(at), np.float32)
+    if len(drawn):
+        offset[-len(drawn) :] = np.log(len(rest) / len(drawn))
+    nothing = np.zeros(len(at), np.float32)
+    return Example(
+        np.stack([found[name].values[at] if name in found else nothing for name in names]),
+        np.stack([found[name].known[at] if name in found else nothing > 0 for name in names]),
+        user,
+        items[at],
+        offset,
+    )
+
+
+def learn(examples: Sequence[Example], gated: bool, seed: int, progress: Progress) -> Gates:
+    """Gates under which the targets are likely.
+
+    Early stopping on a part of the examples says for how many epochs; then all are learnt from.
+
+    Args:
+        examples: at least two, all with the same channels.
+        gated: whether weights may depend on user and item; else they are the same for all.
+        seed: of the order and of the part held out.
+
+    Raises:
+        TrainingError: the loss became NaN or infinite; names the epoch.
+    """
+    from llmrec.rank.gradient import Descent
+
+    order = np.random.default_rng(seed).permutation(len(examples))
+    held = max(1, int(_HELD_OUT * len(examples)))
+    practised = [examples[at] for at in order[held:]]
+    judged = [examples[at] for at in order[:held]]
+    with progress.task("Training the fusion scorer", unit="epochs") as task:
+        descent = Descent(practised, gated, seed)
+        best, epochs = descent.loss(judged), 0
+        for epoch in range(1, _EPOCHS + 1):
+            descent.epoch(epoch)
+            task.advance()
+            loss = descent.loss(judged)
+            if loss < best:
+                best, epochs = loss, epoch
+            elif epoch - epochs >= _PATIENCE:
+                break
+        descent = Descent(examples, gated, seed)
+        for epoch in range(1, epochs + 1):
+            descent.epoch(epoch)
+            task.advance()
+    return descent.gates()

@@ -1,0 +1,77 @@
+"""The panel: all channels over one catalog, asked the same question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+import numpy as np
+
+from llmrec.config import RankSettings
+from llmrec.progress import Progress
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Channel, ChannelType, Scores, Taste
+from llmrec.rank.features import Features
+from llmrec.rank.fields import FIELDS
+from llmrec.rank.itemknn import ItemKnn
+from llmrec.rank.linear import Linear
+from llmrec.rank.log import Log, Rows
+from llmrec.rank.popularity import Popularity
+from llmrec.rank.recent import Recency, Recent
+from llmrec.rank.semantic import Semantic
+from llmrec.rank.sequence import Sequence
+
+CHANNELS: dict[str, ChannelType] = {
+    "sequence": Sequence,
+    "itemknn": ItemKnn,
+    "linear": Linear,
+    "semantic": Semantic,
+    **FIELDS,
+    "popularity": Popularity,
+    "recent": Recent,
+    "recency": Recency,
+}
+"""Every channel, by the name that ``[rank] weights`` uses."""
+
+
+class Panel:
+    """Channels and what the scorer's gate sees, over one catalog."""
+
+    def __init__(
+        self, catalog: Catalog, channels: Iterable[Channel], features: Features, settings: RankSettings
+    ) -> None:
+        self.catalog = catalog
+        self.channels = {channel.name: channel for channel in channels}
+        self.features = features
+        self.settings = settings
+
+    @classmethod
+    def fit(cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress) -> Self:
+        """Train every channel that is switched on.
+
+        Raises:
+            TrainingError: a channel's loss became NaN; names it.
+            ConfigError: a setting does not suit the log.
+        """
+        channels = [CHANNELS[name].fit(catalog, log, settings, progress) for name in settings.channels]
+        return cls(catalog, channels, Features.fit(catalog, log), settings)
+
+    def scores(self, taste: Taste, rows: Rows, names: Iterable[str] | None = None) -> dict[str, Scores]:
+        """What each channel, or each of ``names``, says of ``rows``; those that say nothing are left out."""
+        asked = self.channels if names is None else names
+        found = {name: self.channels[name].score(taste, rows) for name in asked}
+        return {name: scores for name, scores in found.items() if scores is not None}
+
+    def candidates(self, taste: Taste, wanted: int, allowed: Rows | None = None) -> Rows:
+        """Rows worth scoring: all of an exact catalog, else what the channels propose and some of ``allowed``."""
+        if self.catalog.exact:
+            return np.arange(len(self.catalog))
+        count = max(self.settings.candidates, 2 * wanted)
+        proposed = [channel.propose(taste, count) for channel in self.channels.values()]
+        if allowed is not None:
+            proposed.append(allowed[:count])
+        return np.unique(np.concatenate([np.empty(0, np.intp), *proposed]))
+
+    def gate(self, taste: Taste, rows: Rows) -> Mapping[str, Scores]:
+        """Features of who asks (USER,) and of ``rows`` (rows, ITEM), as the scorer takes them."""
+        return {"user": self.features.user(taste), "items": self.features.items(taste, rows)}
