@@ -9,10 +9,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 AttributeValue = bool | int | float | str | list[str]
 """What an attribute may hold: a scalar, or a list of strings."""
+
+Modality = Literal["text", "picture", "sound"]
+"""What an item's words come from: its catalog, its pictures and the frames of its videos, or speech."""
+
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 
 class Columns:
