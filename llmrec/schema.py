@@ -228,6 +228,29 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A user with the same taste as whoever asks.
+
+    ``similarity`` is 0 to 1; ``shared`` the most telling items that both have, ``liked`` items that this user
+    liked and the other has not seen.
+    """
+
+    user_id: str
+    similarity: float
+    shared: tuple[Item, ...]
+    liked: tuple[Item, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of the ``neighbors --json`` contract."""
+        return {
+            "user_id": self.user_id,
+            "similarity": self.similarity,
+            "shared": [{"item_id": item.item_id, "title": item.title} for item in self.shared],
+            "liked": [{"item_id": item.item_id, "title": item.title} for item in self.liked],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """One ranked item. ``contributions`` maps each channel to its share; they add up to ``score``."""
 

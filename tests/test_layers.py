@@ -31,7 +31,7 @@ STAGES = [
     {"evaluate"},
     {"explain"},
     {"workspace"},
-    {"indexing", "recommender", "asking"},
+    {"indexing", "recommender", "asking", "explaining"},
     {"demo"},
     {"cli"},
 ]
