@@ -31,7 +31,8 @@ STAGES = [
     {"evaluate"},
     {"explain"},
     {"workspace"},
-    {"indexing", "recommender", "asking", "explaining"},
+    {"explaining"},
+    {"indexing", "recommender", "asking"},
     {"demo"},
     {"cli"},
 ]
