@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from llmrec.errors import ConfigError, WorkspaceError
 
-FORMAT = 2
+FORMAT = 3
 """Version of the workspace layout; raised whenever an older llmrec could not read what a newer one wrote."""
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from llmrec.config import DocumentSettings
 from llmrec.prompts import Prompt
-from llmrec.schema import AttributeValue, Columns, Document, Item, TextPiece, User
+from llmrec.schema import MODALITIES, AttributeValue, Columns, Document, Item, Modality, TextPiece, User
 
 _SHORT = 80
 """Characters up to which an attribute counts as short and goes before the item's text."""
@@ -30,6 +30,14 @@ _MEDIA_NAMES = {
     "look": "colours",
 }
 """What each kind of piece is called in a document."""
+
+_MODALITIES: dict[str, Modality] = {
+    "caption": "picture",
+    "transcript": "sound",
+    "ocr": "picture",
+    "look": "picture",
+}
+"""The modality of each kind of piece; of everything else it is text."""
 
 _WRITTEN_KINDS = {Columns.TEXT: "text", Columns.CAPTION: "caption", Columns.TRANSCRIPT: "transcript"}
 
@@ -63,6 +71,7 @@ class Field:
     name: str
     text: str
     source: str
+    modality: Modality = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +98,31 @@ class ItemDocuments:
     def __call__(self, items: Sequence[Item]) -> list[Document]:
         """Documents of ``items``, in their order."""
         return _fit(self.prompt, [self._draft(item) for item in items], self.tokenizer)
+
+    def by_modality(self, items: Sequence[Item]) -> list[dict[Modality, str]]:
+        """For each item the text of each modality that it has, rendered by the same prompt.
+
+        Only the catalog's text has the title and the categories. Empty where an item has nothing but that
+        text: its document is the text of the modality.
+        """
+        parts = [self._parts(item) for item in items]
+        drafts = [draft for part in parts for draft in part.values()]
+        documents = iter(_fit(self.prompt, drafts, self.tokenizer))
+        found = [{modality: text for modality in part if (text := next(documents).text)} for part in parts]
+        return [each if each.keys() - {"text"} else {} for each in found]
+
+    def _parts(self, item: Item) -> dict[Modality, _Draft]:
+        """A draft for each modality of an item that may have another one than text."""
+        if not item.pieces and not item.attributes.keys() & {Columns.CAPTION, Columns.TRANSCRIPT}:
+            return {}
+        draft = self._draft(item)
+        parts: dict[Modality, _Draft] = {}
+        for modality in MODALITIES:
+            fields = [field for field in draft.fields if field.modality == modality]
+            head = draft.render if modality == "text" else {"title": "", "categories": ()}
+            if fields or any(head.values()):
+                parts[modality] = _Draft(draft.head, head, fields, ())
+        return parts
 
     def _draft(self, item: Item) -> _Draft:
         short: list[Field] = []
@@ -177,12 +211,13 @@ def media_fields(pieces: Sequence[TextPiece]) -> dict[str, list[Field]]:
             if piece.kind == kind and not (kind == "look" and piece.source in captioned):
                 texts.setdefault(piece.source, []).append(" ".join(piece.text.split()))
         join = " " if kind == "transcript" else ". "
-        fields[kind] = [Field(name, join.join(said), kind) for said in texts.values()]
+        fields[kind] = [Field(name, join.join(said), kind, _MODALITIES[kind]) for said in texts.values()]
     return fields
 
 
 def _attribute(name: str, text: str) -> Field:
-    return Field(name.replace("_", " "), text, name)
+    modality = _MODALITIES[name] if name in (Columns.CAPTION, Columns.TRANSCRIPT) else "text"
+    return Field(name.replace("_", " "), text, name, modality)
 
 
 def _fit(prompt: Prompt, drafts: Iterable[_Draft], tokenizer: Tokenizer) -> list[Document]:

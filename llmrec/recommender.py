@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -18,19 +16,21 @@ import numpy as np
 from llmrec.documents import ItemDocuments, UserDocuments
 from llmrec.encode import Encoder, encoder_fingerprint, load_encoder, load_tokenizer
 from llmrec.errors import RequestError, UnknownItemError, UnknownUserError, WorkspaceError
-from llmrec.explain import Case, Explainer, load_explainer
+from llmrec.explain import Explainer
+from llmrec.explaining import Explaining
 from llmrec.progress import NoProgress, Progress
 from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
+from llmrec.rank.diversity import diverse, pool_size
 from llmrec.rank.log import Rows
+from llmrec.rank.neighbors import liked, neighbors
 from llmrec.rank.ranker import Ranked, Ranker
-from llmrec.schema import Document, Interaction, Item, Recommendation, User
+from llmrec.schema import Document, Interaction, Item, Neighbor, Recommendation, User
 from llmrec.workspace import Snapshot, Workspace
 
 MAX_K = 1000
 _KEPT_VECTORS = 10_000
-_CITED_HISTORY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class _Loaded:
     snapshot: Snapshot
     catalog: Catalog
     ranker: Ranker
+    explaining: Explaining
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,6 @@ class Recommender:
         self.progress = progress
         self._vectors: OrderedDict[tuple[str, str], Scores] = OrderedDict()
         self._loaded = self._load()
-        self._explainer: Future[Explainer] | None = None
 
     @classmethod
     def open(cls, path: str | Path, progress: Progress = NoProgress()) -> Self:
@@ -94,6 +94,7 @@ class Recommender:
         likes: Sequence[str] = (),
         where: str | None = None,
         exclude: Sequence[str] = (),
+        diversity: float = 0.0,
         explain: bool = False,
     ) -> list[Recommendation]:
         """The best items for a user, a query, liked items, or any of these together.
@@ -105,19 +106,24 @@ class Recommender:
             likes: ids of items to count as the newest of the history.
             where: SQL condition on columns and attributes, such as ``year >= 1990``.
             exclude: ids of items to leave out, beside those the user already has events with.
+            diversity: 0 to 1, how much items should differ from each other; 0 is the ranker's order. Above,
+                scores and contributions stay the ranker's, and the list is no longer in their order.
             explain: add an explanation to each.
 
         Raises:
-            RequestError: nobody and nothing was named, ``k`` is out of range, a user or item is unknown, or
-                ``where`` does not parse.
+            RequestError: nobody and nothing was named, ``k`` or ``diversity`` is out of range, a user or item
+                is unknown, or ``where`` does not parse.
         """
         _check_count(k)
+        if not 0 <= diversity <= 1:
+            raise RequestError(f"diversity = {diversity}: out of range", "Say 0 (none) to 1.")
         loaded = self._refresh()
         catalog, ranker = loaded.catalog, loaded.ranker
         request = self._request(user_id, query, likes)
         hidden = np.concatenate([request.taste.history, self._rows_named([*exclude], "exclude")])
         allowed = None if where is None else catalog.rows(catalog.table.matching(where))
-        found = self._recommendations(ranker.rank(request.taste, k, hidden, allowed))
+        ranked = ranker.rank(request.taste, pool_size(k, diversity), hidden, allowed)
+        found = self._recommendations(diverse(catalog, ranked, diversity, k))
         return [self._explained(entry, request) for entry in found] if explain else found
 
     def explain(
@@ -151,6 +157,33 @@ class Recommender:
         row = self._rows_named([item_id], "item")
         nearest = ranker.nearest(catalog.vectors(row)[0], k, hidden=row)
         return self._recommendations(nearest)
+
+    def neighbors(
+        self, user_id: str | None = None, *, k: int = 10, likes: Sequence[str] = ()
+    ) -> list[Neighbor]:
+        """The users whose taste is most like a user's, most alike first, and what they liked.
+
+        It follows the events as they are now. It tells ids and tastes of other users: mind who may see it.
+
+        Args:
+            user_id: a user of the log; with ``likes`` it may be new.
+            k: how many at most, 1 to 1000.
+            likes: ids of items to count as the newest of the history.
+
+        Raises:
+            RequestError: nobody and nothing was named, ``k`` is out of range, a user or item is unknown, or
+                the user has no events.
+        """
+        _check_count(k)
+        catalog = self._refresh().catalog
+        self._rows_named([*likes], "likes")
+        events = self._events(user_id, known=bool(likes))
+        own = list(dict.fromkeys([*likes, *(event.item_id for event in events)]))
+        if not own:
+            raise RequestError(
+                f"user {user_id!r} has no events to compare by", "Say what they like: --likes IDS."
+            )
+        return neighbors(self.workspace.events, catalog, own, user_id, k)
 
     @property
     def catalog(self) -> Catalog:
@@ -197,27 +230,11 @@ class Recommender:
     @property
     def explainer(self) -> Explainer:
         """The explainer of the workspace, loaded on first use."""
-        self.prepare_explanations()
-        assert self._explainer is not None
-        return self._explainer.result()
+        return self._loaded.explaining.prepare().result()
 
     def prepare_explanations(self) -> None:
         """Begin to load the explainer beside other work; :meth:`explain` waits for it."""
-        if self._explainer is None:
-            loader = ThreadPoolExecutor(max_workers=1)
-            self._explainer = loader.submit(self._load_explainer)
-            loader.shutdown(wait=False)
-
-    def _load_explainer(self) -> Explainer:
-        settings = self.workspace.settings
-        return load_explainer(
-            settings.models.explainer,
-            load_prompt(settings.explain.prompt, self.workspace.root / "prompts"),
-            settings.explain,
-            self._loaded.catalog.titles(),
-            self.workspace.events.explanations(),
-            self.progress,
-        )
+        self._loaded.explaining.prepare()
 
     @cached_property
     def _user_documents(self) -> UserDocuments:
@@ -229,7 +246,6 @@ class Recommender:
         """The present snapshot; loaded again when an index run has published another."""
         if self.workspace.snapshot() != self._loaded.snapshot:
             self._loaded = self._load()
-            self._explainer = None
         return self._loaded
 
     def _load(self) -> _Loaded:
@@ -241,7 +257,8 @@ class Recommender:
                 f"{self.workspace.root}: nothing is indexed yet", "Run `llmrec index CATALOG` first."
             )
         catalog = Catalog(present.table, settings.rank.exact_items)
-        return _Loaded(present.snapshot, catalog, Ranker.load(present.channels, catalog, settings.rank))
+        ranker = Ranker.load(present.channels, catalog, settings.rank)
+        return _Loaded(present.snapshot, catalog, ranker, Explaining(self.workspace, ranker, self.progress))
 
     def _request(self, user_id: str | None, query: str, likes: Sequence[str]) -> _Request:
         catalog = self._loaded.catalog
@@ -252,10 +269,10 @@ class Recommender:
             if (row := catalog.row_of.get(event.item_id)) is not None:
                 times.setdefault(row, event.timestamp)
         rows = np.fromiter(times, np.intp)
-        liked = frozenset({*named.tolist(), *catalog.rows(_liked(events)).tolist()})
+        good = frozenset({*named.tolist(), *catalog.rows(liked(events)).tolist()})
         vector = self._vector(user_id, query, rows)
         taste = Taste(rows, np.fromiter(times.values(), np.float64), vector, asked=bool(query))
-        return _Request(taste, liked, query)
+        return _Request(taste, good, query)
 
     def _events(self, user_id: str | None, known: bool) -> list[Interaction]:
         """A user's events, newest first; ``known`` says that something else is known of who asks."""
@@ -310,33 +327,10 @@ class Recommender:
         ]
 
     def _explained(self, entry: Recommendation, request: _Request) -> Recommendation:
-        """Explained by what moved the score: liked items with the largest positive influence come first."""
         (row,) = self._rows_named([entry.item_id], "item")
-        history, catalog = request.taste.history, self._loaded.catalog
-        influence = self._loaded.ranker.influence(request.taste, int(row))
-        strongest = [
-            at
-            for at in np.argsort(-influence, kind="stable").tolist()
-            if influence[at] > 0 and int(history[at]) in request.liked
-        ][:_CITED_HISTORY]
-        cited = catalog.items(history[strongest])
-        case = Case(
-            catalog.items(np.array([row]))[0],
-            tuple((item, float(influence[at])) for item, at in zip(cited, strongest, strict=True)),
-            entry.contributions,
-            request.query,
-        )
-        return replace(entry, explanation=self.explainer.explain(case))
+        return self._loaded.explaining(entry, int(row), request.taste, request.liked, request.query)
 
 
 def _check_count(k: int) -> None:
     if not 1 <= k <= MAX_K:
         raise RequestError(f"k = {k}: out of range", f"Ask for 1 to {MAX_K} items.")
-
-
-def _liked(events: Sequence[Interaction]) -> list[str]:
-    """Items that a user gave at least their own mean weight: the ones that may be called liked."""
-    if not events:
-        return []
-    mean = math.fsum(event.weight for event in events) / len(events)
-    return [event.item_id for event in events if event.weight >= mean or math.isclose(event.weight, mean)]

@@ -9,10 +9,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 AttributeValue = bool | int | float | str | list[str]
 """What an attribute may hold: a scalar, or a list of strings."""
+
+Modality = Literal["text", "picture", "sound"]
+"""What an item's words come from: its catalog, its pictures and the frames of its videos, or speech."""
+
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 
 class Columns:
@@ -219,6 +224,29 @@ class Explanation:
             "source": self.source,
             "verified": self.verified,
             "citations": [citation.to_json() for citation in self.citations],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """A user with the same taste as whoever asks.
+
+    ``similarity`` is 0 to 1; ``shared`` the most telling items that both have, ``liked`` items that this user
+    liked and the other has not seen.
+    """
+
+    user_id: str
+    similarity: float
+    shared: tuple[Item, ...]
+    liked: tuple[Item, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """One entry of the ``neighbors --json`` contract."""
+        return {
+            "user_id": self.user_id,
+            "similarity": self.similarity,
+            "shared": [{"item_id": item.item_id, "title": item.title} for item in self.shared],
+            "liked": [{"item_id": item.item_id, "title": item.title} for item in self.liked],
         }
 
 

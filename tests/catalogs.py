@@ -14,7 +14,7 @@ from llmrec.rank.catalog import Catalog
 from llmrec.rank.log import Log
 from llmrec.schema import Document, Item
 from llmrec.store.items import ItemStore, ItemTable
-from llmrec.store.rows import rows_of
+from llmrec.store.rows import ModalityVectors, rows_of
 
 DIMENSION = 8
 ITEMS = 120
@@ -38,11 +38,15 @@ def unit_vectors(count: int, dimension: int = DIMENSION, seed: int = 0) -> NDArr
 
 
 def encoded(
-    items: Sequence[Item], key: str = "k1", vectors: NDArray[np.float32] | None = None
+    items: Sequence[Item],
+    key: str = "k1",
+    vectors: NDArray[np.float32] | None = None,
+    by_modality: Sequence[ModalityVectors] | None = None,
 ) -> pa.RecordBatch:
     """Rows of items as an index run encodes them; all have the same ``key``."""
     vectors = unit_vectors(len(items)) if vectors is None else vectors
-    return rows_of(items, [Document(item.title) for item in items], [key] * len(items), vectors)
+    documents = [Document(item.title) for item in items]
+    return rows_of(items, documents, [key] * len(items), vectors, by_modality)
 
 
 def write(
@@ -53,10 +57,11 @@ def write(
     *,
     key: str = "k1",
     vectors: NDArray[np.float32] | None = None,
+    by_modality: Sequence[ModalityVectors] | None = None,
     index_rows: int = 50_000,
 ) -> ItemTable:
     """Write items as an index run does."""
-    batches = [encoded(items, key, vectors)] if items else []
+    batches = [encoded(items, key, vectors, by_modality)] if items else []
     dimension = DIMENSION if vectors is None else vectors.shape[1]
     ids = [item.item_id for item in items]
     return store.write(base, lambda: iter(batches), ids, deleted, dimension, index_rows)

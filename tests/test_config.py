@@ -112,7 +112,9 @@ def test_defaults_are_not_shared() -> None:
 
 def test_a_file_of_a_newer_format_says_so_whatever_else_it_holds() -> None:
     text = f'format = {FORMAT + 1}\n[galaxy]\nnew_key = "x"\n'
-    with pytest.raises(WorkspaceError, match=r"newer llmrec \(format 3; this one reads 2\)") as caught:
+    with pytest.raises(
+        WorkspaceError, match=rf"newer llmrec \(format {FORMAT + 1}; this one reads {FORMAT}\)"
+    ) as caught:
         parse_settings(text, "llmrec.toml")
     assert "pip install -U llmrec" in str(caught.value)
 

@@ -172,6 +172,64 @@ def test_an_item_without_title_shows_what_it_has() -> None:
     assert document_of(Item("i1", categories=("Drama",), text="Sad.")).text == "(Drama)\nabout: Sad."
 
 
+# One document for each modality
+
+
+def test_each_modality_has_a_text_of_its_own() -> None:
+    pieces = (
+        TextPiece("caption", "a cowboy", "a.jpg"),
+        TextPiece("ocr", "SALE", "a.jpg"),
+        TextPiece("look", "brown", "b.jpg"),
+        TextPiece("caption", "a guess", "c.jpg", unsure=True),
+        TextPiece("transcript", "to infinity", "a.mp3"),
+    )
+    item = Item("i1", "Toy Story", "A doll.", ("Comedy",), attributes={"year": 1995}, pieces=pieces)
+    documents = item_documents()
+    assert documents.by_modality([item, Item("i2", "Heat")]) == [
+        {
+            "text": "Toy Story (Comedy)\nyear: 1995\nabout: A doll.",
+            "picture": "picture: a cowboy\nwords in the picture: SALE\ncolours: brown",
+            "sound": "speech: to infinity",
+        },
+        {},
+    ]
+
+
+def test_what_the_catalog_says_of_media_counts_as_theirs_and_other_names_do_not() -> None:
+    written = {"caption": "a cowboy", "transcript": "to infinity", "look": "vintage", "ocr": "x"}
+    assert item_documents().by_modality([Item("i1", "Toy", attributes=written)]) == [
+        {
+            "text": "Toy\nlook: vintage\nocr: x",
+            "picture": "caption: a cowboy",
+            "sound": "transcript: to infinity",
+        }
+    ]
+    excluded = item_documents(exclude=["caption", "transcript"])
+    assert excluded.by_modality([Item("i1", "Toy", attributes=written)]) == [{}]
+
+
+def test_an_item_of_a_picture_alone_has_no_text_of_its_own() -> None:
+    item = Item("i1", pieces=(TextPiece("caption", "a cowboy", "a.jpg"),))
+    assert item_documents().by_modality([item]) == [{"picture": document_of(item).text}]
+
+
+def test_pieces_that_are_all_unsure_leave_the_text_as_the_whole() -> None:
+    unsure = TextPiece("caption", "a guess", "a.jpg", unsure=True)
+    assert item_documents().by_modality([Item("i1", "Toy", pieces=(unsure,))]) == [{}]
+
+
+def test_the_text_of_a_modality_fits_where_the_whole_is_cut() -> None:
+    pieces = (TextPiece("transcript", words(100, "s"), "a.mp3"),)
+    item = Item("i1", "Toy", words(60), pieces=pieces)
+    documents = item_documents()
+    whole = documents([item])[0]
+    (found,) = documents.by_modality([item])
+    assert "speech" not in whole.text
+    assert found["text"] == whole.text
+    assert found["sound"] == f"speech: {words(62, 's')}"
+    assert documents([item])[0] == whole, "cutting one leaves the other as it was"
+
+
 # Identifiers
 
 

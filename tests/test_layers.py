@@ -31,6 +31,7 @@ STAGES = [
     {"evaluate"},
     {"explain"},
     {"workspace"},
+    {"explaining"},
     {"indexing", "recommender", "asking"},
     {"demo"},
     {"cli"},

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gallery import COLOURS, UNLUCKY, make_gallery_workspace, write_gallery, write_png
 from shop import write_items
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 from llmrec.cli.main import app
 from llmrec.indexing import IndexReport, IndexRun, Sources
 from llmrec.recommender import Recommender
+from llmrec.schema import MODALITIES
 from llmrec.workspace import Workspace
 
 
@@ -109,6 +111,52 @@ def test_a_changed_picture_is_captioned_again_and_only_that(
     assert questions(asked) == ["caption [10, 10, 250]"]
     assert report.encoded == 1
     assert "a blue square" in document(workspace, "green")
+
+
+def test_each_item_has_a_vector_of_each_modality_that_it_has(sources: Sources, tmp_path: Path) -> None:
+    workspace = make_gallery_workspace(tmp_path / "w")
+    index(workspace, sources)
+    with Recommender.open(workspace.root) as recommender:
+        catalog, encoder = recommender.catalog, recommender.encoder
+        known = {
+            modality: {catalog.ids[row] for row in np.flatnonzero(catalog.field(modality)[1])}
+            for modality in MODALITIES
+        }
+        of = {modality: catalog.field(modality)[0][catalog.row_of["pair"]] for modality in MODALITIES}
+    assert known["text"] == set(catalog.ids)
+    assert known["picture"] >= {"red", "green", "blue", "pair"}
+    assert known["sound"] == {"sound"}
+    expected = encoder.encode(["A pair", "picture: a red square\npicture: a blue square"], kind="item")
+    np.testing.assert_allclose(of["text"], expected[0], atol=1e-6)
+    np.testing.assert_allclose(of["picture"], expected[1], atol=1e-6)
+
+
+def test_unchanged_items_keep_the_vectors_of_their_modalities(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_gallery_workspace(tmp_path / "w")
+    index(workspace, sources)
+    with Recommender.open(workspace.root) as recommender:
+        before = {name: recommender.catalog.field_vectors(name, np.arange(7)) for name in MODALITIES}
+        ids = recommender.catalog.ids
+    log = tmp_path / "encoded.txt"
+    monkeypatch.setenv("LLMREC_TEST_ENCODED", str(log))
+    lines = sources.catalog.read_text(encoding="utf-8")
+    added = {"item_id": "new", "title": "New", "caption": "a red square"}
+    sources.catalog.write_text(lines + json.dumps(added) + "\n", encoding="utf-8")
+    assert index(workspace, sources).encoded == 1
+    assert log.read_text(encoding="utf-8").splitlines() == [
+        "New caption: a red square",
+        "New",
+        "caption: a red square",
+    ]
+    with Recommender.open(workspace.root) as recommender:
+        catalog = recommender.catalog
+        for name, (vectors, known) in before.items():
+            after, still = catalog.field_vectors(name, catalog.rows(ids))
+            np.testing.assert_array_equal(still, known)
+            np.testing.assert_array_equal(after[known], vectors[known])
+        assert catalog.field("picture")[1][catalog.row_of["new"]]
 
 
 def test_an_unsure_caption_is_shown_but_kept_out(sources: Sources, tmp_path: Path) -> None:

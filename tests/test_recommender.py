@@ -78,6 +78,27 @@ def test_listed_categories_can_be_filtered(recommender: Recommender) -> None:
     assert {entry.item_id for entry in found} == {f"garden-{number}" for number in range(4)}
 
 
+def test_a_diverse_list_goes_over_more_topics_with_the_scores_of_the_ranker(recommender: Recommender) -> None:
+    plain = recommender.recommend("u0", k=3)
+    assert recommender.recommend("u0", k=3, diversity=0.0) == plain
+    found = recommender.recommend("u0", k=3, diversity=0.9)
+    assert found[0] == plain[0]
+    assert len({entry.item_id.partition("-")[0] for entry in found}) == 3
+    scores = {entry.item_id: entry.score for entry in recommender.recommend("u0", k=12)}
+    assert {entry.item_id: entry.score for entry in found}.items() <= scores.items()
+
+
+def test_a_diverse_list_keeps_to_filters(recommender: Recommender) -> None:
+    found = recommender.recommend("u0", k=12, where="year >= 1992", exclude=["garden-2"], diversity=1.0)
+    assert {entry.item_id for entry in found} == {"coffee-3", "garden-3", "music-2", "music-3"}
+
+
+@pytest.mark.parametrize("diversity", [-0.1, 1.1, float("nan")])
+def test_a_diversity_out_of_range_is_refused(recommender: Recommender, diversity: float) -> None:
+    with pytest.raises(RequestError, match=r"diversity = .*: out of range"):
+        recommender.recommend("u0", diversity=diversity)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

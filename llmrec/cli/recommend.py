@@ -28,6 +28,12 @@ def recommend(
         str | None, typer.Option(help='Condition on columns and attributes, such as "year >= 1990".')
     ] = None,
     exclude: Annotated[str, typer.Option(help="Ids of items to leave out, comma-separated.")] = "",
+    diversity: Annotated[
+        float,
+        typer.Option(
+            help="0 to 1: how much the items should differ from each other; they are then not by score."
+        ),
+    ] = 0.0,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, from checked evidence.")] = False,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
@@ -46,8 +52,10 @@ def recommend(
                 recommender.workspace, images=image or (), audio=audio or (), progress=recommender.progress
             )
             query = f"{query} {heard}".strip()
-        liked = _ids(likes)
-        found = recommender.recommend(user, k=k, query=query, likes=liked, where=where, exclude=_ids(exclude))
+        liked = ids(likes)
+        found = recommender.recommend(
+            user, k=k, query=query, likes=liked, where=where, exclude=ids(exclude), diversity=diversity
+        )
         explained = (
             recommender.explain(entry, user, query=query, likes=liked) for entry in (found if explain else [])
         )
@@ -108,5 +116,6 @@ def print_explanations(explained: Iterable[Recommendation]) -> None:
         console.print("   written by the model, checked" if by_model else "   from the template", style="dim")
 
 
-def _ids(text: str) -> list[str]:
+def ids(text: str) -> list[str]:
+    """Ids of a comma-separated option."""
     return [item.strip() for item in text.split(",") if item.strip()]

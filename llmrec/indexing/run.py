@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from llmrec.config import FORMAT
 from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, encoder_fingerprint, load_encoder
 from llmrec.errors import WorkspaceError
 from llmrec.indexing.report import IndexReport, Sources, write_errors
-from llmrec.indexing.steps import chunks, disk_errors, with_failures
+from llmrec.indexing.steps import chunks, disk_errors, encoded, with_failures
 from llmrec.modality.cache import LayeredCache
 from llmrec.modality.files import MediaFiles, Reference
 from llmrec.modality.load import Modalities
@@ -31,7 +32,7 @@ from llmrec.rank.ranker import Ranker
 from llmrec.readers import read_interactions, read_items, read_users, source_digest
 from llmrec.schema import Flag, Item
 from llmrec.store.journal import Journal
-from llmrec.store.rows import rows_of
+from llmrec.store.rows import VECTOR, rows_of
 from llmrec.workspace import Present, Snapshot, Workspace
 
 
@@ -73,7 +74,7 @@ class IndexRun:
         self._media_settings = settings.media.model_copy(update={"allow_hosts": hosts})
         self.prompt = load_prompt(settings.documents.item_prompt, workspace.root / "prompts")
         self.fingerprint = encoder_fingerprint(settings.models.encoder, settings.encoder)
-        recipe = [self.prompt.identity, self.fingerprint, settings.documents.model_dump_json()]
+        recipe = [FORMAT, self.prompt.identity, self.fingerprint, settings.documents.model_dump_json()]
         self._recipe = hashlib.sha256(json.dumps(recipe).encode())
 
     def __call__(self) -> IndexReport:
@@ -165,9 +166,9 @@ class IndexRun:
                     to_documents = ItemDocuments(self.prompt, settings.documents, encoder)
                 items = [item for item, _ in chunk]
                 documents = to_documents(items)
-                vectors = encoder.encode([document.text for document in documents], kind="item")
+                vectors, by_modality = encoded(encoder, documents, to_documents.by_modality(items))
                 keys = [with_failures(changed[item.item_id], failures) for item, failures in chunk]
-                journal.append(rows_of(items, documents, keys, vectors))
+                journal.append(rows_of(items, documents, keys, vectors, by_modality))
                 self.report.flags += [flag for _, flags in chunk for flag in flags if flag not in known]
                 for document in documents:
                     cut.update(document.cut.keys())
@@ -260,7 +261,7 @@ class IndexRun:
         first = next(journal.batches(changed), None)
         if first is None:
             raise WorkspaceError(f"{self.sources.catalog}: holds no item that can be indexed")
-        return int(first.schema.field(-1).type.list_size)
+        return int(first.schema.field(VECTOR).type.list_size)
 
     def _items(self, on_flag: Callable[[Flag], None]) -> Iterator[Item]:
         return read_items(self.sources.catalog, mapping=self.sources.item_columns, on_flag=on_flag)

@@ -6,12 +6,17 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from llmrec.encode import Encoder
 from llmrec.errors import WorkspaceError
-from llmrec.schema import Flag, Item
+from llmrec.schema import Document, Flag, Item, Modality
 
 _CHUNK = 512
 _CHUNK_SECONDS = 15.0
@@ -38,6 +43,18 @@ def chunks(described: Iterator[tuple[Item, list[Flag]]]) -> Iterator[list[tuple[
             chunk = []
     if chunk:
         yield chunk
+
+
+def encoded(
+    encoder: Encoder, documents: Sequence[Document], by_modality: Sequence[Mapping[Modality, str]]
+) -> tuple[NDArray[np.float32], list[dict[Modality, NDArray[np.float32]]]]:
+    """Vectors of documents, and of each modality's text, in one call; equal texts are encoded once."""
+    whole = [document.text for document in documents]
+    texts = list(dict.fromkeys(chain(whole, *(parts.values() for parts in by_modality))))
+    vectors = encoder.encode(texts, kind="item")
+    place = {text: row for row, text in enumerate(texts)}
+    fields = [{name: vectors[place[text]] for name, text in parts.items()} for parts in by_modality]
+    return vectors[[place[text] for text in whole]], fields
 
 
 _FULL = ("No space left", "File too large", "disk is full")

@@ -9,11 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec.rank.log import Rows
-from llmrec.schema import Columns, Item
+from llmrec.schema import Columns, Item, Modality
 from llmrec.store.items import ItemTable
-from llmrec.store.rows import VECTOR
+from llmrec.store.rows import FIELD_VECTORS, VECTOR, vectors_in
 
 _KEPT_ITEMS = 20_000
+
+
+Field = tuple[NDArray[np.float32], NDArray[np.bool_]]
+"""Vectors of one modality, (items, dimension), and which items have it, (items,)."""
 
 
 class Catalog:
@@ -29,10 +33,10 @@ class Catalog:
             start = len(self.ids)
             self.ids += batch.column(0).to_pylist()
             if self.exact:
-                flat = batch.column(1).flatten().to_numpy(zero_copy_only=False)
-                self._vectors[start : len(self.ids)] = flat.reshape(-1, table.dimension)
+                self._vectors[start : len(self.ids)] = vectors_in(batch.column(1))[0]
         self.row_of = {item: row for row, item in enumerate(self.ids)}
         self._items: OrderedDict[str, Item] = OrderedDict()
+        self._fields: dict[Modality, Field] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -47,6 +51,41 @@ class Catalog:
             whole = len(rows) == len(self) and np.array_equal(rows, np.arange(len(self)))
             return self._vectors if whole else self._vectors[rows]
         return self.table.vectors([self.ids[row] for row in rows])
+
+    def field(self, modality: Modality) -> Field:
+        """Unit vectors of one modality of every item, and which items have it; the others' say nothing.
+
+        Only of a catalog that is exact. Read once and kept; the text's are the vectors of the whole where no
+        item has text beside another modality.
+        """
+        if modality not in self._fields:
+            self._fields[modality] = self._read_field(modality)
+        return self._fields[modality]
+
+    def field_vectors(self, modality: Modality, rows: Rows) -> Field:
+        """The same of ``rows`` only, of a catalog of any size."""
+        if self.exact:
+            vectors, known = self.field(modality)
+            whole = len(rows) == len(self) and np.array_equal(rows, np.arange(len(self)))
+            return (vectors, known) if whole else (vectors[rows], known[rows])
+        return self.table.field_vectors([self.ids[row] for row in rows], modality)
+
+    def _read_field(self, modality: Modality) -> Field:
+        known = np.zeros(len(self), bool)
+        vectors = np.zeros(self._vectors.shape, np.float32)
+        start = 0
+        for batch in self.table.scan([FIELD_VECTORS[modality]]):
+            found, present = vectors_in(batch.column(0))
+            vectors[start + np.flatnonzero(present)] = found
+            known[start : start + len(present)] = present
+            start += len(present)
+        if modality != "text":
+            return vectors, known
+        nothing_else = ~(known | self.field("picture")[1] | self.field("sound")[1])
+        if not known.any():
+            return self._vectors, nothing_else
+        vectors[nothing_else] = self._vectors[nothing_else]
+        return vectors, known | nothing_else
 
     def titles(self) -> Iterator[str]:
         """Every title of the catalog."""

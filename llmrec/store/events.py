@@ -21,42 +21,16 @@ from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 from llmrec.errors import CorruptFileError, RequestError, WorkspaceError
 from llmrec.progress import NoProgress, Progress
 from llmrec.schema import Interaction, User, tie
+from llmrec.store.tables import (
+    events as _events,
+    explanations as _explanations,
+    metadata,
+    snapshots as _snapshots,
+    staged as _staged,
+    users as _users,
+)
 
 _BATCH = 10_000
-_metadata = sa.MetaData()
-
-
-def _event_columns() -> list[sa.Column[Any]]:
-    return [
-        sa.Column("user_id", sa.String, primary_key=True),
-        sa.Column("item_id", sa.String, primary_key=True),
-        sa.Column("timestamp", sa.Double, primary_key=True),
-        sa.Column("weight", sa.Double, nullable=False),
-        sa.Column("text", sa.Text, nullable=False),
-    ]
-
-
-_events = sa.Table("events", _metadata, *_event_columns())
-_staged = sa.Table("staged_events", _metadata, *_event_columns())
-_users = sa.Table(
-    "users",
-    _metadata,
-    sa.Column("user_id", sa.String, primary_key=True),
-    sa.Column("profile", sa.Text, nullable=False),
-)
-_snapshots = sa.Table(
-    "snapshots",
-    _metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("created", sa.Double, nullable=False),
-    sa.Column("content", sa.Text, nullable=False),
-)
-_explanations = sa.Table(
-    "explanations",
-    _metadata,
-    sa.Column("key", sa.String, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
 
 
 class EventStore:
@@ -80,7 +54,7 @@ class EventStore:
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _prepare_sqlite)
         with self._errors():
-            _metadata.create_all(self._engine)
+            metadata.create_all(self._engine)
 
     def close(self) -> None:
         """Close all connections."""
@@ -114,6 +88,31 @@ class EventStore:
         query = sa.select(_events.c.user_id).distinct().order_by(_events.c.user_id).limit(limit)
         with self._reading() as connection:
             return list(connection.execute(query).scalars())
+
+    def sharing(self, items: Sequence[str], without: str | None, limit: int) -> list[str]:
+        """Users but ``without`` with an event with any of ``items``, those with the most of them first."""
+        shared = sa.func.count(sa.distinct(_events.c.item_id))
+        query = sa.select(_events.c.user_id).where(_events.c.item_id.in_(items))
+        if without is not None:
+            query = query.where(_events.c.user_id != without)
+        query = query.group_by(_events.c.user_id).order_by(shared.desc(), _events.c.user_id).limit(limit)
+        with self._reading() as connection:
+            return list(connection.execute(query).scalars())
+
+    def choices(self, users: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """(user, item) of whatever ``users`` have an event with, once each, one user after the other."""
+        query = sa.select(_events.c.user_id, _events.c.item_id).distinct()
+        query = query.where(_events.c.user_id.in_(users)).order_by(_events.c.user_id)
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=_BATCH).execute(query):
+                yield tuple(row)
+
+    def popularity(self) -> dict[str, int]:
+        """Number of users with an event, by item."""
+        users = sa.func.count(sa.distinct(_events.c.user_id)).label("users")
+        query = sa.select(_events.c.item_id, users).group_by(_events.c.item_id)
+        with self._reading() as connection:
+            return {row.item_id: int(row.users) for row in connection.execute(query)}
 
     def log(self) -> Iterator[tuple[str, str, float, float]]:
         """(user, item, timestamp, weight) of every event, staged ones included, in no particular order."""

@@ -18,14 +18,17 @@ from lancedb.index import BTree, HnswSq
 from numpy.typing import NDArray
 
 from llmrec.errors import CorruptFileError, FilterError
-from llmrec.schema import Columns, Item
+from llmrec.schema import Columns, Item, Modality
 from llmrec.store.rows import (
     ITEM_COLUMNS,
     KEY,
     VECTOR,
     attribute_types,
+    field_columns,
+    field_of,
     item_of,
     row_schema,
+    vectors_in,
     with_attributes,
 )
 
@@ -84,8 +87,20 @@ class ItemTable:
         out = np.empty((len(ids), self.dimension), np.float32)
         for batch in self._by_id(ids, [Columns.ITEM, VECTOR]):
             where = [row[item] for item in batch.column(Columns.ITEM).to_pylist()]
-            out[where] = batch.column(VECTOR).flatten().to_numpy().reshape(-1, out.shape[1])
+            out[where] = vectors_in(batch.column(VECTOR))[0]
         return out
+
+    def field_vectors(
+        self, ids: Sequence[str], modality: Modality
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Vectors of one modality of the items ``ids``, and which have it, as :func:`field_of` gives them."""
+        row = {item: position for position, item in enumerate(ids)}
+        out = np.zeros((len(ids), self.dimension), np.float32)
+        known = np.zeros(len(ids), bool)
+        for batch in self._by_id(ids, [Columns.ITEM, *field_columns(modality)]):
+            where = [row[item] for item in batch.column(Columns.ITEM).to_pylist()]
+            out[where], known[where] = field_of(batch, modality)
+        return out, known
 
     def items(self, ids: Collection[str]) -> dict[str, Item]:
         """Items by id; ids that the table does not hold are absent."""
@@ -177,7 +192,9 @@ class ItemStore:
             gone = set(upserted) | set(deleted)
             kept = _without(base.scan(row_schema(1).names), gone) if base is not None else iter(())
             rows = (with_attributes(batch, schema) for batch in chain(kept, upserts()))
-            table = self._db.create_table(name, pa.RecordBatchReader.from_batches(schema, rows))
+            reader = pa.RecordBatchReader.from_batches(schema, rows)
+            # Without it LanceDB takes a null vector for an error.
+            table = self._db.create_table(name, reader, on_bad_vectors="null")
         self._index(table, index_rows)
         return ItemTable(table, name, int(table.version))
 
@@ -196,7 +213,8 @@ class ItemStore:
             table.delete(f"{Columns.ITEM} IN ({listed})")
         for batches in _grouped(upserts(), _MERGE_ROWS):
             merge = table.merge_insert(Columns.ITEM).when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(pa.Table.from_batches([with_attributes(batch, schema) for batch in batches]))
+            rows = pa.Table.from_batches([with_attributes(batch, schema) for batch in batches])
+            merge.execute(rows, on_bad_vectors="null")
         return table
 
     def _index(self, table: Any, index_rows: int) -> None:

@@ -11,13 +11,20 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from llmrec.schema import AttributeValue, Columns, Document, Item, parse_pieces, pieces_json
+from llmrec.schema import AttributeValue, Columns, Document, Item, Modality, parse_pieces, pieces_json
 
 ATTRIBUTES = "_attributes"
 DOCUMENT = "_document"
 PIECES = "_pieces"
 KEY = "_key"
 VECTOR = "_vector"
+FIELD_VECTORS: dict[Modality, str] = {
+    "text": "_vector_text",
+    "picture": "_vector_picture",
+    "sound": "_vector_sound",
+}
+"""Columns of the vectors of one modality each, null where an item lacks it. All three are null for an item
+that has nothing but text: its whole vector is that of its text."""
 
 _UNQUOTABLE = re.compile(r"[.`]")
 """To the filter language a dot is a nested field and a backtick the end of a name."""
@@ -39,21 +46,41 @@ _FIXED = [
 ITEM_COLUMNS = [field.name for field in _FIXED[:9]]
 """Columns from which an :class:`Item` is read back."""
 
+ModalityVectors = Mapping[Modality, NDArray[np.float32]]
+"""Vectors of one item, (dimension,) each."""
+
 AttributeTypes = dict[str, pa.DataType]
 """Arrow type of each filterable attribute column."""
 
 
 def row_schema(dimension: int, types: Mapping[str, pa.DataType] | None = None) -> pa.Schema:
     """Schema of the item table, with the filterable attributes last."""
-    fields = [*_FIXED, pa.field(VECTOR, pa.list_(pa.float32(), dimension), nullable=False)]
+    vector = pa.list_(pa.float32(), dimension)
+    fields = [*_FIXED, pa.field(VECTOR, vector, nullable=False)]
+    fields += [pa.field(name, vector) for name in FIELD_VECTORS.values()]
     return pa.schema(fields + [pa.field(name, kind) for name, kind in sorted((types or {}).items())])
 
 
 def rows_of(
-    items: Sequence[Item], documents: Sequence[Document], keys: Sequence[str], vectors: NDArray[np.float32]
+    items: Sequence[Item],
+    documents: Sequence[Document],
+    keys: Sequence[str],
+    vectors: NDArray[np.float32],
+    by_modality: Sequence[ModalityVectors] | None = None,
 ) -> pa.RecordBatch:
-    """The fixed columns of encoded items. ``vectors`` is (items, dimension)."""
+    """The fixed columns of encoded items.
+
+    Args:
+        items: the items.
+        documents: what was encoded of each.
+        keys: identities of what each row is made of.
+        vectors: of the documents, (items, dimension).
+        by_modality: for each item the vector of each modality, none where it has nothing but text; None
+            where no item has more.
+    """
     dimension = vectors.shape[1]
+    by_modality = by_modality or [{}] * len(items)
+    schema = row_schema(dimension)
     columns = [
         pa.array([item.item_id for item in items], pa.string()),
         pa.array([item.title for item in items], pa.string()),
@@ -68,7 +95,36 @@ def rows_of(
         pa.array(keys, pa.string()),
         pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dimension),
     ]
-    return pa.record_batch(columns, schema=row_schema(dimension))
+    columns += [
+        pa.array([found.get(modality) for found in by_modality], schema.field(name).type)
+        for modality, name in FIELD_VECTORS.items()
+    ]
+    return pa.record_batch(columns, schema=schema)
+
+
+def vectors_in(column: pa.Array) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The vectors of a column, one for each row that has one; and which rows have, (rows,)."""
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    # Of a nullable list flatten leaves the rows out that are null.
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size), known
+
+
+def field_columns(modality: Modality) -> list[str]:
+    """Columns from which :func:`field_of` reads a modality."""
+    return [VECTOR, *FIELD_VECTORS.values()] if modality == "text" else [FIELD_VECTORS[modality]]
+
+
+def field_of(batch: pa.RecordBatch, modality: Modality) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Vectors of one modality, (rows, dimension), 0 where an item lacks it; and which have it, (rows,)."""
+    column = batch.column(FIELD_VECTORS[modality])
+    own, known = vectors_in(column)
+    vectors = np.zeros((len(known), column.type.list_size), np.float32)
+    vectors[known] = own
+    if modality == "text":
+        nothing_else = ~np.any([vectors_in(batch.column(name))[1] for name in FIELD_VECTORS.values()], axis=0)
+        vectors[nothing_else] = vectors_in(batch.column(VECTOR))[0][nothing_else]
+        known = known | nothing_else
+    return vectors, known
 
 
 def item_of(row: Mapping[str, Any]) -> Item:

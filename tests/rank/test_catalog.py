@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from catalogs import ITEMS, World, log_of, unit_vectors
+from catalogs import ITEMS, World, log_of, unit_vectors, write
 
 from llmrec.rank import catalog as catalog_module
 from llmrec.rank.catalog import Catalog
+from llmrec.schema import MODALITIES, Item
+from llmrec.store.items import ItemStore
 
 
 def test_rows_and_ids(world: World) -> None:
@@ -35,6 +39,35 @@ def test_as_many_rows_as_items_in_another_order(world: World) -> None:
 def test_all_vectors_in_order_are_not_copied(world: World) -> None:
     everything = np.arange(ITEMS)
     assert np.shares_memory(world.exact.vectors(everything), world.exact.vectors(everything))
+
+
+def test_both_modes_give_the_same_vectors_of_modalities(tmp_path: Path) -> None:
+    extra = unit_vectors(3, seed=1)
+    by_modality = [{}, {"text": extra[0], "picture": extra[1]}, {"sound": extra[2]}]
+    table = write(ItemStore(str(tmp_path)), None, [Item("a"), Item("b"), Item("c")], by_modality=by_modality)
+    exact, sparse = Catalog(table, exact_items=10), Catalog(table, exact_items=0)
+    for rows in ([0, 1, 2], [2, 0], [1], []):
+        for modality in MODALITIES:
+            (one, known), (other, same) = (
+                catalog.field_vectors(modality, np.array(rows, np.intp)) for catalog in (exact, sparse)
+            )
+            np.testing.assert_array_equal(known, same)
+            np.testing.assert_array_equal(one[known], other[known])
+    assert [exact.field(modality)[1].tolist() for modality in MODALITIES] == [
+        [True, True, False],
+        [False, True, False],
+        [False, False, True],
+    ]
+
+
+def test_the_text_of_a_catalog_of_text_is_the_whole_and_not_a_copy(world: World) -> None:
+    everything = np.arange(ITEMS)
+    vectors, known = world.exact.field("text")
+    assert known.all()
+    assert np.shares_memory(vectors, world.exact.vectors(everything))
+    assert np.shares_memory(vectors, world.exact.field_vectors("text", everything)[0])
+    assert not world.exact.field("picture")[1].any()
+    np.testing.assert_array_equal(world.sparse.field_vectors("text", everything)[0], vectors)
 
 
 def test_items_in_the_order_asked_for(world: World) -> None:

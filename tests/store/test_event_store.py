@@ -19,6 +19,7 @@ from llmrec.errors import CorruptFileError, RequestError, WorkspaceError
 from llmrec.schema import Interaction, User
 from llmrec.store import events as events_module
 from llmrec.store.events import EventStore, sqlite_url
+from llmrec.store.tables import metadata
 
 
 @pytest.fixture
@@ -52,6 +53,27 @@ def test_history_is_newest_first_and_ties_go_by_their_hash(store: EventStore) ->
     # SHA-1 of "u|a" begins with 34, of "u|b" with 56.
     assert store.history("u") == [log[1], log[0], log[2], log[4]]
     assert store.history("nobody") == []
+
+
+def test_users_who_share_items_come_by_how_many_they_share(store: EventStore) -> None:
+    pairs = ["ua", "ub", "uc", "va", "vb", "vz", "wa", "wc", "xa", "yz"]
+    store.add([event(user, item, at) for user, item in pairs for at in (1, 2)])
+    assert store.sharing(["a", "b", "c"], "u", 9) == ["v", "w", "x"]
+    assert store.sharing(["a", "b", "c"], None, 2) == ["u", "v"]
+    assert store.sharing(["b", "c"], "nobody", 9) == ["u", "v", "w"]
+    assert store.sharing([], "u", 9) == store.sharing(["unknown"], None, 9) == []
+    assert sorted(store.choices(["v", "x", "nobody"])) == [("v", "a"), ("v", "b"), ("v", "z"), ("x", "a")]
+    assert store.popularity() == {"a": 4, "b": 2, "c": 2, "z": 2}
+
+
+def test_users_of_an_item_are_found_by_an_index(path: Path, store: EventStore) -> None:
+    store.add([event("u", "a", 1)])
+    with sqlite3.connect(path) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT user_id, COUNT(DISTINCT item_id) FROM events "
+            "WHERE item_id IN ('a', 'b') GROUP BY user_id"
+        ).fetchall()
+    assert any("COVERING INDEX events_by_item" in step[-1] for step in plan), plan
 
 
 def test_everything_of_an_event_comes_back(store: EventStore) -> None:
@@ -429,12 +451,15 @@ def test_statements_compile_for_postgresql(store: EventStore, monkeypatch: pytes
     store.user_ids(3)
     store.snapshots(2)
     del store.explanations()["k"]
+    store.sharing(["a", "b"], "u", 5)
+    list(store.choices(["u", "v"]))
+    store.popularity()
     assert store.check() == []
-    assert len(seen) == 5 + 2 + 7  # the commit also deletes and inserts
+    assert len(seen) == 5 + 2 + 10  # the commit also deletes and inserts
 
 
 def test_tables_compile_for_postgresql() -> None:
-    tables = events_module._metadata.sorted_tables
+    tables = metadata.sorted_tables
     created = [str(sa.schema.CreateTable(table).compile(dialect=postgresql.dialect())) for table in tables]
     assert len(created) == 5
     assert "id SERIAL NOT NULL" in "".join(created)

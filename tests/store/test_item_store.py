@@ -206,6 +206,61 @@ def test_a_version_that_is_gone_is_named(store: ItemStore) -> None:
         store.open(table.name, 9)
 
 
+# Vectors of modalities
+
+
+def test_vectors_of_modalities_are_null_where_an_item_lacks_them(store: ItemStore) -> None:
+    whole, extra = unit_vectors(4), unit_vectors(6, seed=1)
+    by_modality = [
+        {},
+        {"text": extra[0], "picture": extra[1]},
+        {"picture": extra[2]},
+        {"text": extra[3], "picture": extra[4], "sound": extra[5]},
+    ]
+    made = [Item(f"i{number}") for number in range(4)]
+    table = write(store, None, made, by_modality=by_modality)
+    ids = ["i3", "i0", "i2", "i1"]
+    nothing = np.zeros(DIMENSION, np.float32)
+    for modality, expected, present in (
+        ("text", [extra[3], whole[0], nothing, extra[0]], [True, True, False, True]),
+        ("picture", [extra[4], nothing, extra[2], extra[1]], [True, False, True, True]),
+        ("sound", [extra[5], nothing, nothing, nothing], [True, False, False, False]),
+    ):
+        vectors, known = table.field_vectors(ids, modality)
+        np.testing.assert_array_equal(vectors, expected)
+        assert known.tolist() == present
+    assert table.field_vectors([], "text")[0].shape == (0, DIMENSION)
+
+
+@pytest.mark.parametrize("dimension", [DIMENSION, 16])
+def test_vectors_of_modalities_stay_with_unchanged_items(store: ItemStore, dimension: int) -> None:
+    # LanceDB treats a list of ten floats and more as a vector, a shorter one not.
+    vectors, extra = unit_vectors(3, dimension), unit_vectors(3, dimension, seed=1)
+    by_modality = [{"text": row, "sound": row} for row in extra]
+    table = write(store, None, [Item("a"), Item("b"), Item("c")], vectors=vectors, by_modality=by_modality)
+    table = write(store, table, [Item("b"), Item("d")], ["c"], vectors=vectors[:2])
+    rewritten = write(store, table, [Item("e", attributes={"new": 1})], vectors=vectors[:1])
+    assert rewritten.name != table.name
+    for present in (table, rewritten):
+        sound, known = present.field_vectors(["a", "b", "d"], "sound")
+        assert known.tolist() == [True, False, False]
+        np.testing.assert_array_equal(sound[0], extra[0])
+        text, known = present.field_vectors(["a", "b", "d"], "text")
+        assert known.tolist() == [True, True, True]
+        np.testing.assert_array_equal(text, [extra[0], vectors[0], vectors[1]])
+
+
+def test_a_catalog_of_text_alone_takes_no_more_room(store: ItemStore) -> None:
+    def size(name: str) -> int:
+        return sum(
+            path.stat().st_size for path in Path(store.uri, f"{name}.lance").rglob("*") if path.is_file()
+        )
+
+    made, vectors = [Item(f"i{number}") for number in range(2000)], unit_vectors(2000, 64)
+    plain = write(store, None, made, vectors=vectors)
+    assert size(plain.name) < 1.25 * vectors.nbytes
+
+
 # Attribute types
 
 
