@@ -73,6 +73,10 @@ class FilterError(RequestError):
     """A ``--where`` expression that does not parse or names an unknown column."""
 
 
+class EvaluationError(LlmrecError):
+    """A log that a protocol cannot split, or a model that fails on it; the message names both."""
+
+
 class MissingExtraError(LlmrecError):
     """An optional dependency that is not installed.
 
