@@ -106,10 +106,10 @@ SPLITS: dict[str, Callable[[Log], Stages]] = {
 
 def _last_out(log: Log, asked: NDArray[np.bool_], stage: str) -> Split:
     train = log.where(~(log.newest(1) & asked[log.at_user]))
+    before = log.lengths - 1
     cases = [
-        Case(user, known, targets_after(log, user, known))
+        Case(user, int(before[user]), targets_after(log, user, before[user]))
         for user in np.flatnonzero(asked).tolist()
-        if (known := int(log.lengths[user]) - 1)
     ]
     left_out = {f"users with fewer than {MIN_EVENTS} events: learnt from, no cases": int((~asked).sum())}
     return Split(LEAVE_LAST_OUT, stage, train, log, tuple(cases), _none(), left_out=left_out)
@@ -184,7 +184,7 @@ def _boundary(times: NDArray[np.float64], share: float, split: str, what: str) -
             f"{split}: the {what} of the log are at too few different times to split it",
             "It takes three; leave-last-out and cold-items take a log as it is.",
         )
-    at = np.sort(times)[min(int(np.ceil((1 - share) * len(times))), len(times) - 1)]
+    at = np.sort(times)[-max(1, round(share * len(times)))]
     return float(max(at, distinct[1]))
 
 
