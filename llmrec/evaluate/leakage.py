@@ -60,8 +60,9 @@ def find_leaks(
         asked,
         events,
     )
-    for split in stages if counts_used is not None else ():
-        wrong = np.flatnonzero(counts_used(split) != split.train.counts)
+    for split in stages:
+        counts = split.train.counts if counts_used is None else counts_used(split)
+        wrong = np.flatnonzero(counts != split.train.counts)
         if len(wrong):
             what = "popularity is not counted from the training events"
             leaks.append(Leak(split.stage, what, len(wrong), f"row {wrong[0]}"))

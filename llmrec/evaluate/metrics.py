@@ -68,9 +68,9 @@ class Shown:
 
     Novelty is the mean self-information of the recommended items, -log2 of the share of users who have one
     (Vargas & Castells, RecSys 2011), with one user added to each count so that an item without events has a
-    finite one. Popularity is the popularity lift (Abdollahpouri et al., RecSys 2020), GAP(lists)/GAP(histories)
-    - 1, where GAP is the mean over users of the mean number of events of their items: 0 where lists are as
-    popular as the histories of the users who got them, 1 where twice as popular.
+    finite one. Popularity is the lift GAP(lists)/GAP(histories) - 1 (Abdollahpouri et al., RecSys 2020): GAP
+    is the mean over users of the mean number of events of their items. It is 0 where lists are as popular as
+    the histories of the users who got them, 1 where twice as popular.
     """
 
     def __init__(self, train: Log, cutoffs: Sequence[int] = CUTOFFS) -> None:

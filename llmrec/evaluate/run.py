@@ -71,8 +71,8 @@ def evaluate(
 ) -> list[Result]:
     """What each model reaches on the test cases, in the order of the models.
 
-    Of a model's grid the setting with the highest NDCG@10 on validation is taken, the first of equals, trained
-    with the first seed. It is trained on the test stage's log with every seed; values are means over seeds.
+    Of a model's grid the setting with the highest NDCG@10 on validation is taken, the first of equals, all
+    trained with the first seed. It is trained again for the test with every seed; values are means of these.
 
     Raises:
         EvaluationError: a stage has no cases, or a model fails or gives scores that are not finite; names it.
@@ -138,9 +138,7 @@ def _masked(scores: Scores, taste: Taste, size: int) -> Scores:
     return masked
 
 
-def _result(
-    model: Model, setting: Setting, test: _Stage, runs: Sequence[tuple[_Measured, float]]
-) -> Result:
+def _result(model: Model, setting: Setting, test: _Stage, runs: Sequence[tuple[_Measured, float]]) -> Result:
     """The mean over runs with different seeds."""
     measured = [run for run, _ in runs]
     first = measured[0]

@@ -1,8 +1,8 @@
 """Four ways to split a log, each into a validation and a test stage.
 
-Validation is the same protocol applied to what the test stage learns from, so no choice of settings can see a
-test event. Equal times never fall on two sides of a boundary, and a user's events at one time are in the order
-of :func:`llmrec.schema.tie`, which follows neither files nor items.
+Validation is the same protocol applied to what the test stage learns from, so no choice of settings sees a
+test event. Equal times never fall on two sides of a boundary, and a user's events at one time are in the
+order of :func:`llmrec.schema.tie`, which follows neither files nor items.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def global_time(log: Log, validation: float = 0.1, test: float = 0.1) -> Stages:
 def cold_items(log: Log, share: float = 0.1, seed: int = 0) -> Stages:
     """Some items are withheld from training and histories, and asked for in each user's future.
 
-    The future is the newest fifth of a user's events, at least one. The items of validation are others, chosen
+    The future is the newest fifth of a user's events, at least one. Validation withholds other items, chosen
     among those of the test stage's training.
 
     Args:

@@ -1,7 +1,7 @@
 """How sure a mean over users is, and whether two models differ.
 
-Users are drawn anew, not cases, since a user's cases are alike. The draws are multinomial weights times the
-values, so that thousands of them cost one matrix product, whatever the number of metrics.
+Users are drawn anew, not cases, since a user's cases are alike. Draws are kept as how often each user came, so
+that thousands of them cost one matrix product, whatever the number of metrics.
 """
 
 from __future__ import annotations
@@ -50,10 +50,7 @@ def intervals(values: Values, seed: int = 0, resamples: int = RESAMPLES) -> list
     if not count:
         raise ValueError("no users to draw from")
     rng = np.random.default_rng(seed)
-    share = np.full(count, 1 / count)
-    means = np.concatenate(
-        [rng.multinomial(count, share, size) @ values / count for size in _blocks(resamples, count)]
-    )
+    means = np.concatenate([_drawn(rng, size, count) @ values / count for size in _blocks(resamples, count)])
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
     return [
         Interval(float(mean), float(least), float(most))
@@ -77,6 +74,12 @@ def difference(ours: Values, theirs: Values, seed: int = 0, resamples: int = RES
         for size in _blocks(resamples, len(gained))
     )
     return Difference(found.mean, found.low, found.high, (beyond + 1) / (resamples + 1))
+
+
+def _drawn(rng: np.random.Generator, size: int, users: int) -> NDArray[np.intp]:
+    """How often each user came in ``size`` draws with replacement, (size, users)."""
+    drawn = rng.integers(0, users, (size, users)) + users * np.arange(size)[:, None]
+    return np.bincount(drawn.ravel(), minlength=size * users).reshape(size, users)
 
 
 def _blocks(resamples: int, users: int) -> list[int]:
