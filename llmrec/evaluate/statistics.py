@@ -1,7 +1,7 @@
 """How sure a mean over users is, and whether two models differ.
 
-Users are drawn anew, not cases, since a user's cases are alike. Draws are kept as how often each user came, so
-that thousands of them cost one matrix product, whatever the number of metrics.
+Users are drawn anew, not cases, since a user's cases are alike. Draws are kept as how often each user came,
+so that thousands of them cost one matrix product, whatever the number of metrics.
 """
 
 from __future__ import annotations
