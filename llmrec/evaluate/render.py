@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from llmrec.errors import EvaluationError
@@ -51,31 +51,31 @@ def check_folder(folder: Path) -> None:
 
 def markdown(document: Document) -> str:
     """The report as Markdown."""
-    environment = _environment(autoescape=False)
-    environment.filters["cell"] = _cell
-    return environment.get_template("report.md.j2").render(document, scorer=SCORER)
+    return _environment().get_template("report.md.j2").render(document, scorer=SCORER)
 
 
 def html(document: Document) -> str:
     """The report as one page that needs no other file, with plots where matplotlib is installed."""
     drawn = {caption: Markup(svg) for caption, svg in plots(document).items()}  # noqa: S704
-    return (
-        _environment(autoescape=True)
-        .get_template("report.html.j2")
-        .render(document, scorer=SCORER, plots=drawn)
-    )
+    return _environment().get_template("report.html.j2").render(document, scorer=SCORER, plots=drawn)
 
 
-def _environment(autoescape: bool) -> Environment:
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("llmrec.evaluate"),
-        autoescape=autoescape,
+        autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "signed": _signed, "setting": _setting, "share": _share}
+    environment.filters |= {
+        "cell": _cell,
+        "number": _number,
+        "setting": _setting,
+        "share": _share,
+        "signed": _signed,
+    }
     return environment
 
 
