@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def _spans(spans: Spans, label: str) -> str:
             axes.plot([span["low"], span["high"]], [place, place], color=_COLORS[0], linewidth=2)
             axes.plot(span["mean"], place, "o", color=_COLORS[0])
         axes.set_yticks(range(len(spans)), [*spans])
-        axes.invert_yaxis()
+        axes.set_ylim(len(spans) - 0.5, -0.5)
         axes.set_xlabel(label)
         if all(span["low"] >= 0 for span in spans.values()):
             axes.set_xlim(left=0)
@@ -67,11 +68,11 @@ def _lines(buckets: Sequence[Mapping[str, Any]]) -> str:
         for place, name in enumerate(names):
             spans = [bucket["models"][name] for bucket in buckets]
             across = [at + 0.6 * ((place + 0.5) / len(names) - 0.5) for at in range(len(buckets))]
-            color = _COLORS[place % len(_COLORS)]
+            color, marker = _COLORS[place % len(_COLORS)], "os^"[place // len(_COLORS) % 3]
             means = [span["mean"] for span in spans]
-            axes.plot(across, means, "o", markersize=4, color=color, label=name)
+            axes.plot(across, means, marker, markersize=4, color=color, label=name)
             axes.vlines(across, [span["low"] for span in spans], [span["high"] for span in spans], color)
-        ticks = [f"{bucket['bucket']}\n{bucket['users']} users" for bucket in buckets]
+        ticks = [f"{textwrap.fill(bucket['bucket'], 14)}\n{bucket['users']} users" for bucket in buckets]
         axes.set_xticks(range(len(buckets)), ticks)
         axes.set_ylim(bottom=0)
         axes.set_ylabel(CHOSEN_BY)
