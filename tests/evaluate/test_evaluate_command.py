@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,8 +16,9 @@ from small_logs import Rule, at_random, popular
 
 from llmrec.cli.evaluate import SplitName
 from llmrec.cli.main import run
-from llmrec.evaluate.splits import SPLITS
+from llmrec.evaluate.splits import SPLITS, Stages, leave_last_out
 from llmrec.indexing import IndexRun, Sources
+from llmrec.rank.log import Log
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,20 @@ def test_a_table_and_a_folder_of_the_workspace(
     assert "popularity" not in out
     assert f"{folder / 'report.html'}" in out
     assert "models trained and asked" in err
+
+
+def test_a_leak_is_shown_and_ends_in_exit_code_3(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def leaking(log: Log) -> Stages:
+        validation, test = leave_last_out(log)
+        return validation, replace(test, train=log)
+
+    monkeypatch.setitem(SPLITS, "leave-last-out", leaking)
+    code, out, _ = evaluated(monkeypatch, capsys, "-w", root, "--report", tmp_path / "report")
+    assert code == 3
+    assert "leak, test: targets are trained on (40, such as user 'u0'" in out
+    assert "do not trust" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
