@@ -74,7 +74,7 @@ def cold_items(log: Log, share: float = 0.1, seed: int = 0) -> Stages:
         seed: of the choice.
     """
     test = _withheld_items(log, share, seed, "test")
-    return _withheld_items(test.train, share, seed + 1, "validation"), test
+    return _withheld_items(test.train, share, seed, "validation"), test
 
 
 def cold_users(log: Log, share: float = 0.2, known: int = 3) -> Stages:
