@@ -145,9 +145,9 @@ class RankSettings(_Settings):
 
     ``fusion``: ``learned`` trains the scorer, whose weights depend on user and item; ``early`` and ``late``
     train weights that are the same for all, over the vector of the whole document (without ``fields.*``) or
-    over a vector for each modality (without ``semantic``); ``weighted`` takes ``weights``, as all do where the
-    log has fewer than 50 users to learn from. A weight of 0 switches a channel off; one not named keeps its
-    default.
+    over a vector for each modality (without ``semantic``); ``weighted`` takes ``weights``, as all do where
+    the log has fewer than 50 users to learn from. A weight of 0 switches a channel off; one not named keeps
+    its default.
     """
 
     fusion: Literal["learned", "early", "late", "weighted"] = "learned"

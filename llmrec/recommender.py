@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from llmrec.documents import ItemDocuments, UserDocuments
+from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, encoder_fingerprint, load_encoder, load_tokenizer
 from llmrec.errors import RequestError, UnknownItemError, UnknownUserError, WorkspaceError
 from llmrec.explain import Explainer
@@ -26,7 +26,8 @@ from llmrec.rank.diversity import diverse, pool_size
 from llmrec.rank.log import Rows
 from llmrec.rank.neighbors import liked, neighbors
 from llmrec.rank.ranker import Ranked, Ranker
-from llmrec.schema import Document, Interaction, Item, Neighbor, Recommendation, User
+from llmrec.schema import Document, Interaction, Item, Neighbor, Recommendation
+from llmrec.users import UserTexts
 from llmrec.workspace import Snapshot, Workspace
 
 MAX_K = 1000
@@ -62,6 +63,7 @@ class Recommender:
         self.workspace = workspace
         self.progress = progress
         self._vectors: OrderedDict[tuple[str, str], Scores] = OrderedDict()
+        self._texts: UserTexts | None = None
         self._loaded = self._load()
 
     @classmethod
@@ -236,11 +238,11 @@ class Recommender:
         """Begin to load the explainer beside other work; :meth:`explain` waits for it."""
         self._loaded.explaining.prepare()
 
-    @cached_property
-    def _user_documents(self) -> UserDocuments:
-        settings = self.workspace.settings.documents
-        prompt = load_prompt(settings.user_prompt, self.workspace.root / "prompts")
-        return UserDocuments(prompt, settings, self.encoder)
+    @property
+    def _user_texts(self) -> UserTexts:
+        if self._texts is None or self._texts.catalog is not self._loaded.catalog:
+            self._texts = UserTexts(self.workspace, self._loaded.catalog, self.encoder)
+        return self._texts
 
     def _refresh(self) -> _Loaded:
         """The present snapshot; loaded again when an index run has published another."""
@@ -294,12 +296,8 @@ class Recommender:
         """The unit vector of a query, or else of the user's text; None where neither says anything."""
         if query:
             return self._encoded(query, "query")
-        catalog, settings = self._loaded.catalog, self.workspace.settings.documents
-        user = (self.workspace.events.user(user_id) if user_id is not None else None) or User(user_id or "")
-        if not len(history) and not user.profile:
-            return None
-        items = catalog.items(history[: settings.history])
-        return self._encoded(self._user_documents([(user, items)])[0].text, "user")
+        (text,) = self._user_texts.texts([(user_id, history)])
+        return self._encoded(text, "user") if text else None
 
     def _encoded(self, text: str, kind: str) -> Scores:
         key = (kind, text)

@@ -31,6 +31,7 @@ STAGES = [
     {"evaluate"},
     {"explain"},
     {"workspace"},
+    {"users"},
     {"explaining"},
     {"indexing", "recommender", "asking"},
     {"demo"},

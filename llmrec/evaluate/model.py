@@ -49,6 +49,7 @@ class Result:
         setting: the hyper-parameters that validation chose.
         users: positions of the users in the split's log, in the order of the values.
         values: metric name (``ndcg@10``) to the value of each user, (users,); of several seeds the mean.
+        cases: NDCG@10 of each case, in the order of the split's cases; likewise the mean.
         catalog: metric name (``coverage@10``, ``novelty@10``, ``popularity@10``) to one value over all users.
         answered: share of the cases that it could answer; the others count as 0.
         fit_seconds: time to train with the chosen setting.
@@ -59,6 +60,7 @@ class Result:
     setting: Setting
     users: NDArray[np.intp]
     values: Mapping[str, NDArray[np.float64]]
+    cases: NDArray[np.float64]
     catalog: Mapping[str, float] = field(default_factory=dict)
     answered: float = 1.0
     fit_seconds: float = 0.0

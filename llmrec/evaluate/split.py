@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -36,6 +37,8 @@ class Split:
         log: what histories are taken from: the same users, with the events that become known later.
         cases: a user may have several; metrics are averaged by user first.
         cold: rows withheld from training.
+        boundary: all of ``train`` is before this time; infinite where the protocol has no such time.
+        left_out: what is neither learnt nor asked, by the reason in words.
     """
 
     name: str
@@ -44,16 +47,38 @@ class Split:
     log: Log
     cases: tuple[Case, ...]
     cold: Rows
+    boundary: float = np.inf
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def history(self, case: Case) -> Rows:
         """Rows that are known of the user, newest first."""
         return self.log.rows[self.log.span(case.user)][: case.known][::-1]
 
     def taste(self, case: Case) -> Taste:
-        """What is known of the user at the time of the case; without a vector."""
+        """What is known of the user at the time of the case; without a vector.
+
+        The question is asked when the newest known event happened, and not before the boundary.
+        """
         times = self.log.times[self.log.span(case.user)][: case.known][::-1]
         now = float(times[0]) if len(times) else self.train.end
+        if np.isfinite(self.boundary):
+            now = max(now, self.boundary)
         return Taste(self.history(case), times, now=now)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of events, users, cases and targets, as a report states them."""
+        targets = np.concatenate([np.empty(0, np.intp), *(case.targets for case in self.cases)])
+        return {
+            "train events": len(self.train),
+            "train users": int((self.train.lengths > 0).sum()),
+            "train items": int((self.train.counts > 0).sum()),
+            "items": self.train.size,
+            "cases": len(self.cases),
+            "users with cases": len({case.user for case in self.cases}),
+            "targets": len(targets),
+            "targets without train events": int((self.train.counts[targets] == 0).sum()),
+        }
 
 
 def targets_after(log: Log, user: int, known: int) -> Rows:

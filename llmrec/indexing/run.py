@@ -27,12 +27,14 @@ from llmrec.modality.pipeline import MediaText
 from llmrec.progress import NoProgress, Progress, Task
 from llmrec.prompts import caption_prompt, load_prompt
 from llmrec.rank.catalog import Catalog
-from llmrec.rank.log import Log
+from llmrec.rank.channel import Scores
+from llmrec.rank.log import Log, Rows
 from llmrec.rank.ranker import Ranker
 from llmrec.readers import read_interactions, read_items, read_users, source_digest
 from llmrec.schema import Flag, Item
 from llmrec.store.journal import Journal
 from llmrec.store.rows import VECTOR, rows_of
+from llmrec.users import UserTexts
 from llmrec.workspace import Present, Snapshot, Workspace
 
 
@@ -234,12 +236,9 @@ class IndexRun:
                 self._dimension(present, journal, changed),
                 settings.store.index_rows,
             )
-        with self.progress.task("Training the channels", unit="steps") as task:
-            catalog = Catalog(table, settings.rank.exact_items)
-            log = Log.of(workspace.events.log(), catalog.row_of, len(catalog))
-            channels = workspace.channels_folder()
-            Ranker.fit(catalog, log, settings.rank, self.progress).save(channels)
-            task.advance()
+        catalog = Catalog(table, settings.rank.exact_items)
+        channels = workspace.channels_folder()
+        self._ranker(catalog, present).save(channels)
         snapshot = Snapshot(
             table=table.name,
             version=table.version,
@@ -254,6 +253,21 @@ class IndexRun:
         )
         workspace.events.commit(snapshot.model_dump())
         workspace.collect()
+
+    def _ranker(self, catalog: Catalog, present: Present | None) -> Ranker:
+        """The channels, trained anew only where the log or what training depends on has changed."""
+        workspace, settings = self.workspace, self.workspace.settings
+        log = Log.of(workspace.events.log(), catalog.row_of, len(catalog))
+        if present is not None and Ranker.serves(
+            present.channels, log.fingerprint(catalog.ids), settings.rank
+        ):
+            return Ranker.load(present.channels, catalog, settings.rank)
+
+        def vectors(users: Sequence[tuple[str, Rows]]) -> Scores:
+            encoder = load_encoder(settings.models.encoder, settings.encoder, self.progress)
+            return UserTexts(workspace, catalog, encoder)(users)
+
+        return Ranker.fit(catalog, log, settings.rank, vectors, self.progress)
 
     def _dimension(self, present: Present | None, journal: Journal, changed: Mapping[str, str]) -> int:
         if present is not None:

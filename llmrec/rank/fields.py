@@ -15,7 +15,7 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, ChannelType, Scores, Taste
 from llmrec.rank.log import Log, Rows
-from llmrec.rank.popularity import top
+from llmrec.rank.top import top
 from llmrec.schema import MODALITIES, Modality
 
 _NEWEST = 20

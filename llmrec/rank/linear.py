@@ -1,8 +1,8 @@
 """Channel ``linear``: EASE, a linear autoencoder over the log with a closed form (Steck, WWW 2019).
 
-With X the user-item matrix, P = (XᵀX + λI)⁻¹ and B = I − P·diag(P)⁻¹, a history h scores as hB; here the newer
-items of h count more. Where users are fewer than items, P = (I − XᵀMX)/λ with M = (XXᵀ + λI)⁻¹ gives exactly the
-same scores from a matrix of the users' side only; the smaller side is inverted.
+With X the user-item matrix, P = (XᵀX + λI)⁻¹ and B = I − P·diag(P)⁻¹, a history h scores as hB; here the
+newer items of h count more. Where users are fewer than items, P = (I − XᵀMX)/λ with M = (XXᵀ + λI)⁻¹ gives
+exactly the same scores from a matrix of the users' side only; the smaller side is inverted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Linear:
         rows: catalog rows that take part.
         regularisation: λ.
         dual: whether the users' side was inverted.
-        forgetting: exponent by which an item of a history counts less the older it is; 0 is EASE as published.
+        forgetting: exponent by which older items of a history count less; 0 is EASE as published.
     """
 
     name = "linear"
@@ -125,7 +125,7 @@ class Linear:
     def propose(self, taste: Taste, count: int) -> Rows:
         """The rows with the highest scores."""
         scores = self._scores(taste)
-                if scores is None:
+        if scores is None:
             return np.empty(0, np.intp)
         best = self.rows[top(scores, count)]
         return best[best >= 0]

@@ -120,7 +120,7 @@ class Log:
         return Log(self.users, bounds, self.rows[keep], self.times[keep], self.weights[keep], self.size)
 
     def fingerprint(self, ids: Sequence[str]) -> str:
-        """A digest of users, items and times, whatever the rows of the items; ``ids`` are those of the rows."""
+        """A digest of users, items and times, whatever the rows; ``ids`` are those of the rows."""
         digest = hashlib.sha256(json.dumps([self.users, self.bounds.tolist()]).encode())
         digest.update(json.dumps([ids[row] for row in self.rows.tolist()]).encode())
         digest.update(self.times.tobytes())

@@ -63,7 +63,7 @@ class Panel:
         return {name: scores for name, scores in found.items() if scores is not None}
 
     def candidates(self, taste: Taste, wanted: int, allowed: Rows | None = None) -> Rows:
-        """Rows worth scoring: all of an exact catalog, else what the channels propose and some of ``allowed``."""
+        """Rows worth scoring: all of an exact catalog, else what channels propose and some of ``allowed``."""
         if self.catalog.exact:
             return np.arange(len(self.catalog))
         count = max(self.settings.candidates, 2 * wanted)

@@ -183,7 +183,7 @@ class Ranker:
         ]
 
     def score(self, taste: Taste) -> Scores | None:
-        """The score of every row, standardised without the history's; None where no channel knows anything."""
+        """The score of every row, the history's the lowest; None where no channel knows anything."""
         rows = np.arange(len(self.catalog))
         rows = rows[~np.isin(rows, taste.history)]
         channels = self._channel_scores(taste, rows)

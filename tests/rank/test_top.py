@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
-from llmrec.rank.popularity import top
+from llmrec.rank.top import top
 
 
 @settings(deadline=None)

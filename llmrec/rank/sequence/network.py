@@ -1,8 +1,8 @@
 """The transformer in torch, as it is trained.
 
 It is SASRec (Kang & McAuley, ICDM 2018) with normalisation first. An item's embedding is a projection of its
-text's vector plus an embedding of its own. The latter is left out for a part of the items at each step, so that
-items that training never saw are scored from their text on the same scale.
+text's vector plus an embedding of its own. The latter is left out for a part of the items at each step, so
+that items that training never saw are scored from their text on the same scale.
 """
 
 from __future__ import annotations

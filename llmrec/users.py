@@ -1,0 +1,57 @@
+"""Users' text becomes vectors, as the encoder and the prompts of a workspace have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from llmrec.documents import UserDocuments
+from llmrec.encode import Encoder
+from llmrec.prompts import load_prompt
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Scores
+from llmrec.rank.log import Rows
+from llmrec.schema import User
+from llmrec.workspace import Workspace
+
+
+class UserTexts:
+    """What is said of a user: their profile and the newest items of their history.
+
+    Args:
+        workspace: for profiles, prompts and settings.
+        catalog: of the histories.
+        encoder: of the workspace.
+    """
+
+    def __init__(self, workspace: Workspace, catalog: Catalog, encoder: Encoder) -> None:
+        self.workspace = workspace
+        self.catalog = catalog
+        self.encoder = encoder
+        self.settings = workspace.settings.documents
+        prompt = load_prompt(self.settings.user_prompt, workspace.root / "prompts")
+        self._documents = UserDocuments(prompt, self.settings, encoder)
+
+    def texts(self, users: Sequence[tuple[str | None, Rows]]) -> list[str]:
+        """A text for each (id, rows of the history, newest first); empty where nothing is known."""
+        asked = [
+            (self._user(user), self.catalog.items(history[: self.settings.history]))
+            for user, history in users
+        ]
+        known = [(user, items) for user, items in asked if items or user.profile]
+        texts = iter([document.text for document in self._documents(known)])
+        return [next(texts) if items or user.profile else "" for user, items in asked]
+
+    def __call__(self, users: Sequence[tuple[str | None, Rows]]) -> Scores:
+        """Unit vectors of these texts, (users, dimension); zeros where nothing is known."""
+        texts = self.texts(users)
+        vectors = np.zeros((len(texts), self.encoder.dimension), np.float32)
+        said = [at for at, text in enumerate(texts) if text]
+        if said:
+            vectors[said] = self.encoder.encode([texts[at] for at in said], kind="user")
+        return vectors
+
+    def _user(self, user_id: str | None) -> User:
+        known = self.workspace.events.user(user_id) if user_id is not None else None
+        return known or User(user_id or "")
