@@ -114,13 +114,19 @@ def test_one_item_is_most_like_itself(picture: Channel) -> None:
 
 def test_pictures_that_cancel_say_nothing(tmp_path: Path) -> None:
     vector = unit_vectors(1)[0]
-    one, other = {"picture": vector}, {"picture": -vector}
-    table = write(ItemStore(str(tmp_path)), None, [Item("a"), Item("b")], by_modality=[one, other])
+    # By their places 1 = 1/2 + 1/3 + 1/6; the fourth and fifth have no picture.
+    signs = [1, -1, -1, 0, 0, -1]
+    by_modality = [{"picture": sign * vector} if sign else {} for sign in signs]
+    made = [Item(f"i{number}") for number in range(6)]
+    table = write(ItemStore(str(tmp_path)), None, made, by_modality=by_modality)
     catalog = Catalog(table, exact_items=10)
     channel = FIELDS["fields.picture"].restore(catalog, {}, RankSettings())
-    assert channel.score(Taste(np.array([0, 1], np.intp)), np.array([0, 1])) is not None
-    both = Taste(np.array([0], np.intp))
-    np.testing.assert_allclose(channel.score(both, np.array([0, 1])), [1.0, -1.0], atol=1e-6)
+    rows = np.arange(6)
+    assert channel.score(Taste(rows[:5]), rows) is not None
+    cancelled = Taste(rows)
+    assert channel.score(cancelled, rows) is None
+    assert channel.influence(cancelled, 0) is None
+    assert len(channel.propose(cancelled, 3)) == 0
 
 
 def test_proposals_are_distinct_rows_with_the_best_scores(channel: Channel, taste: Taste) -> None:
