@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from llmrec import __version__
-from llmrec.cli import cache, datasets, demo, doctor, index, models, prompts, recommend, show
+from llmrec.cli import cache, datasets, demo, doctor, evaluate, index, models, prompts, recommend, show
 from llmrec.cli.output import print_error
 from llmrec.errors import LlmrecError
 
@@ -26,6 +26,7 @@ app.command()(index.index)
 app.command()(recommend.recommend)
 app.command()(recommend.similar)
 app.command()(show.show)
+app.command()(evaluate.evaluate)
 app.add_typer(cache.app, name="cache")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")

@@ -39,8 +39,9 @@ def places(scores: Scores, targets: Rows) -> Values:
 def accuracy(found: Values, cutoffs: Sequence[int] = CUTOFFS) -> dict[str, float]:
     """Recall, NDCG and hit rate at the cutoffs, and the reciprocal rank, of one case; each 0 to 1.
 
-    NDCG (Järvelin & Kekäläinen, 2002) has gain 1 for each target and the discount log2(1 + place); its ideal
-    has min(k, targets) targets on top. The reciprocal rank is that of the first target, however far down.
+    Recall is the share of the targets that are in the list. NDCG (Järvelin & Kekäläinen, 2002) has gain 1 for
+    each target and the discount log2(1 + place); its ideal has min(k, targets) targets on top. The reciprocal
+    rank is that of the first target, however far down.
 
     Args:
         found: places of the targets, ascending, infinite where the case was not answered.

@@ -74,7 +74,7 @@ def cold_items(log: Log, share: float = 0.1, seed: int = 0) -> Stages:
         seed: of the choice.
     """
     test = _withheld_items(log, share, seed, "test")
-    return _withheld_items(test.train, share, seed + 1, "validation"), test
+    return _withheld_items(test.train, share, seed, "validation"), test
 
 
 def cold_users(log: Log, share: float = 0.2, known: int = 3) -> Stages:
@@ -102,6 +102,19 @@ SPLITS: dict[str, Callable[[Log], Stages]] = {
     COLD_USERS: cold_users,
 }
 """Every protocol with its default shares, by name."""
+
+DESCRIPTIONS = {
+    LEAVE_LAST_OUT: "Each user's newest event is the test, the one before it the validation. Models learn "
+    "from all other events, other users' later ones included: comparable with the literature, kinder than "
+    "serving.",
+    GLOBAL_TIME: "Models learn from everything before a time. Each later event of a user, up to the first "
+    f"{MAX_CASES}, is a case in which all that the user did before it is known, as in serving.",
+    COLD_ITEMS: "A seeded tenth of the items is withheld from training and histories. The cases are the "
+    "users who choose one of them in the newest fifth of their events.",
+    COLD_USERS: "The fifth of the users whose first event is latest is asked about: their first 3 events are "
+    f"known, the next {MAX_TARGETS} are the targets. Models learn only from events before any of theirs.",
+}
+"""What a report says of each."""
 
 
 def _last_out(log: Log, asked: NDArray[np.bool_], stage: str) -> Split:

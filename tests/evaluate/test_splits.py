@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -87,11 +89,11 @@ def test_what_is_learnt_and_known_is_before_what_is_asked(
 @settings(max_examples=20, deadline=None)
 @given(events=EVENTS, order=st.randoms())
 def test_the_order_of_the_file_decides_nothing(
-    name: str, events: list[tuple[str, int, float]], order: st.DataObject
+    name: str, events: list[tuple[str, int, float]], order: random.Random
 ) -> None:
     events = list({(user, row): (user, row, time) for user, row, time in events}.values())
     shuffled = events.copy()
-    order.shuffle(shuffled)  # type: ignore[attr-defined]
+    order.shuffle(shuffled)
     try:
         ours, theirs = SPLITS[name](log_of(events)), SPLITS[name](log_of(shuffled))
     except EvaluationError:
