@@ -30,7 +30,9 @@ class Ease:
     """EASE with its one setting, ``regularisation`` (λ)."""
 
     name = "ease"
-    grid: tuple[Setting, ...] = tuple({"regularisation": value} for value in (10, 25, 50, 100, 250, 500, 1000))
+    grid: tuple[Setting, ...] = tuple(
+        {"regularisation": value} for value in (10, 25, 50, 100, 250, 500, 1000)
+    )
 
     def fit(self, catalog: Catalog, log: Log, setting: Setting, seed: int, progress: Progress) -> FittedEase:
         """Solve the closed form; above 10,000 users and items the most popular items take part.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ Windows = NDArray[np.int64]
 class FittedSasRec:
     """A trained network. ``code`` is the network's number of each catalog row, -1 for rows it never saw."""
 
-    network: torch.nn.Module
+    network: Any
     code: Rows
 
     def score(self, taste: Taste) -> Scores | None:
@@ -59,8 +59,7 @@ class FittedSasRec:
         if not len(history):
             return None
         with torch.inference_mode():
-            logits = self.network(torch.from_numpy(history[None]))[0, -1] @ self.network.weights().T
-            logits = (logits + self.network.bias).numpy()
+            logits = self.network.logits(self.network(torch.from_numpy(history[None]))[0, -1]).numpy()
         scores = np.full(len(self.code), logits.min(), np.float32)
         scores[self.code >= 0] = logits
         return scores
@@ -118,7 +117,7 @@ def windows(sequences: list[Rows]) -> tuple[Windows, Windows]:
 
 
 def _train(
-    model: torch.nn.Module,
+    model: Any,
     sequences: list[Rows],
     setting: Setting,
     rng: np.random.Generator,
@@ -147,7 +146,7 @@ def _train(
                 if not torch.isfinite(loss):
                     raise LlmrecError(f"sasrec: the loss is {loss.item()} in epoch {epoch + 1}")
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             task.advance()
             reached = _ndcg(model.eval(), list(held.values()))
@@ -164,18 +163,16 @@ def _batches(count: int, rng: np.random.Generator) -> Iterator[NDArray[np.intp]]
         yield order[start : start + BATCH]
 
 
-def _loss(
-    model: torch.nn.Module, inputs: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
-) -> torch.Tensor:
+def _loss(model: Any, inputs: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     import torch
     from torch.nn import functional
 
     known = targets != _IGNORED
     states, wanted = model(inputs)[known], targets[known]
-    weights, bias = model.weights(), model.bias
+    weights, bias = model.items.weight, model.bias
     items = len(bias)
     if items <= FULL_SOFTMAX:
-        return functional.cross_entropy(states @ weights.T + bias, wanted)
+        return functional.cross_entropy(model.logits(states), wanted)
     sampled = torch.from_numpy(rng.integers(0, items, NEGATIVES))
     positive = (states * functional.embedding(wanted, weights)).sum(1) + bias[wanted]
     negative = states @ functional.embedding(sampled, weights).T + bias[sampled]
@@ -185,13 +182,12 @@ def _loss(
     return (functional.softplus(negative).sum(1) - power * functional.logsigmoid(positive)).mean()
 
 
-def _ndcg(model: torch.nn.Module, held: list[Rows]) -> float:
+def _ndcg(model: Any, held: list[Rows]) -> float:
     """NDCG@10 of the last item of each sequence, among the items not before it; 0 without sequences."""
     import torch
 
     total = 0.0
     with torch.inference_mode():
-        weights, bias = model.weights(), model.bias
         for start in range(0, len(held), BATCH):
             part = held[start : start + BATCH]
             inputs = np.zeros((len(part), LENGTH), np.int64)
@@ -201,7 +197,7 @@ def _ndcg(model: torch.nn.Module, held: list[Rows]) -> float:
                 inputs[row, : len(recent)] = recent
                 last[row] = len(recent) - 1
             states = model(torch.from_numpy(inputs))[torch.arange(len(part)), torch.from_numpy(last)]
-            logits = (states @ weights.T + bias).numpy()
+            logits = model.logits(states).numpy()
             for scores, sequence in zip(logits, part, strict=True):
                 wanted = scores[sequence[-1]]
                 scores[sequence[:-1]] = -np.inf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
@@ -11,11 +11,11 @@ _BLOCKS = 2
 _HEADS = 2
 
 
-def network(items: int, length: int, dimension: int, dropout: float) -> torch.nn.Module:
+def network(items: int, length: int, dimension: int, dropout: float) -> Any:
     """A causal transformer, pre-norm, its output tied to the item embeddings.
 
     Called with item numbers, (sequences, at most ``length``), it gives states of the same shape by
-    ``dimension``; logits are ``states @ weights().T + bias``.
+    ``dimension``. ``logits(states)`` are of all items; ``items.weight`` and ``bias`` are the output layer.
     """
     import torch
     from torch import nn
@@ -35,13 +35,14 @@ def network(items: int, length: int, dimension: int, dropout: float) -> torch.nn
             self.norm = nn.LayerNorm(dimension)
             self.dropout = nn.Dropout(dropout)
 
-        def weights(self) -> torch.Tensor:
-            return self.items.weight
+        def logits(self, states: torch.Tensor) -> torch.Tensor:
+            return states @ self.items.weight.T + self.bias
 
         def forward(self, rows: torch.Tensor) -> torch.Tensor:
             count = rows.shape[1]
             states = self.items(rows) * dimension**0.5 + self.positions.weight[:count]
             mask = nn.Transformer.generate_square_subsequent_mask(count)
-            return self.norm(self.blocks(self.dropout(states), mask=mask, is_causal=True))
+            states = self.blocks(self.dropout(states), mask=mask, is_causal=True)
+            return torch.as_tensor(self.norm(states))
 
     return Network()

@@ -1,57 +1,51 @@
-"""Baselines ``ials`` (Hu et al., ICDM 2008) and ``bpr`` (Rendle et al., UAI 2009), by the package ``implicit``."""
+"""Baseline ``ials``: weighted matrix factorisation (Hu, Koren and Volinsky, ICDM 2008)."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from llmrec.errors import MissingExtraError
+from llmrec.evaluate.baselines.factorisation import implicit_cpu
 from llmrec.evaluate.model import Setting
 from llmrec.progress import Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
-from llmrec.rank.log import Log, Rows
-
-_FOLD_STEPS = 100
-_FOLD_NEGATIVES = 20
+from llmrec.rank.log import Log
 
 
 @dataclass(frozen=True, slots=True)
 class FittedIals:
-    """A trained ``implicit`` model; users are solved for from their history."""
+    """A trained ``implicit`` model and which items have events, (items,)."""
 
     model: Any
     known: NDArray[np.bool_]
 
     def score(self, taste: Taste) -> Scores | None:
-        """Inner products with the items; None where no item of the history has events."""
-        history = taste.history[self.known[taste.history]]
+        """Inner products of the items with the user that solves the least squares of the history.
+
+        None where no item of the history has events.
+        """
+        history = np.unique(taste.history[self.known[taste.history]])
         if not len(history):
             return None
-        shape = (1, len(self.known))
-        chosen = sp.csr_matrix((np.ones(len(history), np.float32), ([0] * len(history), history)), shape)
-        with _one_blas_thread():
-            user = self.model.recalculate_user(0, chosen)
+        chosen = (np.ones(len(history), np.float32), history, [0, len(history)])
+        user = self.model.recalculate_user(0, sp.csr_matrix(chosen, shape=(1, len(self.known))))
         scores: Scores = self.model.item_factors @ user
         return scores
 
 
 class Ials:
-    """Weighted matrix factorisation by alternating least squares; a choice weighs ``alpha`` times a blank."""
+    """Alternating least squares; an event counts ``alpha`` times as much as the absence of one."""
 
     name = "ials"
     grid: tuple[Setting, ...] = tuple(
         {"factors": factors, "regularisation": regularisation, "alpha": alpha, "iterations": 15}
-        for factors, regularisation, alpha in product((32, 64, 128), (1, 10, 50), (2, 10))
+        for factors, regularisation, alpha in product((32, 64), (1, 10, 50), (1, 3, 10))
     )
 
     def fit(self, catalog: Catalog, log: Log, setting: Setting, seed: int, progress: Progress) -> FittedIals:
@@ -60,12 +54,13 @@ class Ials:
         Raises:
             MissingExtraError: ``implicit`` is not installed.
         """
-        with _one_blas_thread(), progress.task("ials", int(setting["iterations"]), "iterations") as task:
-            model = _implicit().cpu.als.AlternatingLeastSquares(
+        iterations = int(setting["iterations"])
+        with implicit_cpu() as implicit, progress.task("ials", iterations, "iterations") as task:
+            model = implicit.als.AlternatingLeastSquares(
                 factors=int(setting["factors"]),
                 regularization=float(setting["regularisation"]),
                 alpha=float(setting["alpha"]),
-                iterations=int(setting["iterations"]),
+                iterations=iterations,
                 random_state=seed,
             )
             if len(log):
