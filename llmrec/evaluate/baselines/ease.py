@@ -1,0 +1,44 @@
+"""Baseline ``ease``: the linear autoencoder of Steck (WWW 2019), by the channel ``linear``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from llmrec.config import RankSettings
+from llmrec.evaluate.model import Setting
+from llmrec.progress import Progress
+from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Scores, Taste
+from llmrec.rank.linear import Linear
+from llmrec.rank.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class FittedEase:
+    """The channel, asked for the whole catalog."""
+
+    channel: Linear
+
+    def score(self, taste: Taste) -> Scores | None:
+        """Scores of equation 3; None where no item of the history has events."""
+        return self.channel.score(taste, np.arange(self.channel.size))
+
+
+class Ease:
+    """EASE with its one setting, ``regularisation`` (λ)."""
+
+    name = "ease"
+    grid: tuple[Setting, ...] = tuple(
+        {"regularisation": value} for value in (10, 25, 50, 100, 250, 500, 1000)
+    )
+
+    def fit(self, catalog: Catalog, log: Log, setting: Setting, seed: int, progress: Progress) -> FittedEase:
+        """Solve the closed form; above 10,000 users and items the most popular items take part.
+
+        Raises:
+            ConfigError: λ is too small for the log.
+        """
+        settings = RankSettings(ease_lambda=float(setting["regularisation"]))
+        return FittedEase(Linear.fit(catalog, log, settings, progress))
