@@ -177,7 +177,7 @@ class RankSettings(_Settings):
     def channels(self) -> tuple[str, ...]:
         """The channels that are switched on, in their order."""
         left_out = {"early": "fields.", "late": "semantic"}.get(self.fusion, "none")
-        return tuple(name for name in WEIGHTS if self.weights[name] and not name.startswith(left_out))
+        return tuple(name for name in WEIGHTS if self.weights.get(name) and not name.startswith(left_out))
 
     @property
     def training(self) -> dict[str, Any]:

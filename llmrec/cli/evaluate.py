@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -16,9 +17,11 @@ from llmrec.cli.output import JsonOption, console, plain, print_json, print_tabl
 from llmrec.errors import ConfigError, EvaluationError, RequestError, WorkspaceError
 
 if TYPE_CHECKING:
-    from llmrec.evaluate.model import Model
+    from llmrec.evaluate.model import Model, Result
+    from llmrec.evaluate.split import Case, Split
     from llmrec.progress import Progress
     from llmrec.rank.catalog import Catalog
+    from llmrec.rank.channel import Taste
     from llmrec.rank.log import Log
     from llmrec.workspace import Workspace
 
@@ -40,6 +43,7 @@ def evaluate(
     split: Annotated[SplitName, typer.Option(help="What is asked.")] = SplitName.LEAVE_LAST_OUT,
     baselines: Annotated[str, typer.Option(help="Models to compare with: all, or names.")] = "all",
     seeds: Annotated[str, typer.Option(help="Seeds of training, comma-separated.")] = "0",
+    ablate: Annotated[bool, typer.Option("--ablate", help="Also remove each channel in turn.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="New folder for the report. Default: in the workspace's reports.")
     ] = None,
@@ -55,7 +59,7 @@ def evaluate(
         name = f"{split.value}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = report or opened.root / "reports" / name
         check_folder(folder)
-        document = _document(opened, split, baselines, numbers, progress_for(as_json))
+        document = _document(opened, split, baselines, numbers, ablate, progress_for(as_json))
         write_report(document, folder)
     if as_json:
         print_json(document | {"report": str(folder)})
@@ -66,28 +70,46 @@ def evaluate(
 
 
 def _document(
-    workspace: Workspace, split: SplitName, baselines: str, seeds: list[int], progress: Progress
+    workspace: Workspace, split: SplitName, baselines: str, seeds: list[int], ablate: bool, progress: Progress
 ) -> dict[str, Any]:
+    from llmrec.encode import load_encoder
+    from llmrec.evaluate.fusion import fusion_models
     from llmrec.evaluate.leakage import find_leaks
     from llmrec.evaluate.report import Report
     from llmrec.evaluate.run import evaluate as run
     from llmrec.evaluate.splits import SPLITS
     from llmrec.rank.catalog import Catalog
+    from llmrec.users import UserTexts
 
     present = workspace.present()
     if present is None:
         raise WorkspaceError(f"{workspace.root}: nothing is indexed yet", "Run `llmrec index CATALOG` first.")
-    catalog = Catalog(present.table, workspace.settings.rank.exact_items)
+    settings = workspace.settings
+    catalog = Catalog(present.table, settings.rank.exact_items)
     log = _log(workspace, catalog)
-    models = _models(baselines)
+    others = _baselines(baselines)
+    encoder = load_encoder(settings.models.encoder, settings.encoder, progress)
+    users = UserTexts(workspace, catalog, encoder)
+    compared, removed = fusion_models(settings.rank, users)
     stages = SPLITS[split](log)
-    results = run(models, stages, catalog, seeds=seeds, progress=progress)
-    encoder = {"name": present.snapshot.encoder, "fingerprint": present.snapshot.encoder_fingerprint}
-    return Report(log, stages, results, find_leaks(stages, log), seeds, encoder).to_json()
+
+    def taste(split: Split, case: Case) -> Taste:
+        known = split.taste(case)
+        (vector,) = users([(split.log.users[case.user], known.history)])
+        return replace(known, vector=vector if vector.any() else None)
+
+    def ask(models: Sequence[Model]) -> list[Result]:
+        return run(models, stages, catalog, seeds=seeds, taste_of=taste, progress=progress)
+
+    results = ask([*others, *compared])
+    ablations = ask(removed) if ablate else []
+    leaks = find_leaks(stages, log, rows_used=lambda split, case: split.taste(case).history)
+    named = {"name": present.snapshot.encoder, "fingerprint": present.snapshot.encoder_fingerprint}
+    return Report(log, stages, results, leaks, seeds, named, ablations).to_json()
 
 
-def _models(baselines: str) -> list[Model]:
-    """Everything that is compared."""
+def _baselines(baselines: str) -> list[Model]:
+    """What the scorer is compared with."""
     from llmrec.evaluate.baselines import BASELINES
 
     names = [*BASELINES] if baselines == "all" else [name.strip() for name in baselines.split(",")]

@@ -22,11 +22,11 @@ from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
 from llmrec.rank.features import Features
 from llmrec.rank.fusion import FusionScorer
+from llmrec.rank.lessons import UserVectors, lessons
 from llmrec.rank.log import Log, Rows
 from llmrec.rank.panel import CHANNELS, Panel
 from llmrec.rank.scorer import Scorer, WeightedScorer
 from llmrec.rank.semantic import Semantic
-from llmrec.rank.teach import UserVectors, teach
 from llmrec.rank.top import top
 
 _FEATURES, _GATES = "features", "gates"
@@ -94,7 +94,9 @@ class Ranker:
         Raises:
             TrainingError: a loss became NaN; names the channel and the epoch.
         """
-        scorer = None if settings.fusion == "weighted" else teach(catalog, log, settings, vectors, progress)
+        taught = None if settings.fusion == "weighted" else lessons(catalog, log, settings, vectors, progress)
+        gated = settings.fusion == "learned"
+        scorer = taught.scorer(settings.channels, gated, progress) if taught else None
         panel = Panel.fit(catalog, log, settings, progress)
         return cls(panel, scorer, log.fingerprint(catalog.ids))
 

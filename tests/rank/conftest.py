@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from catalogs import ITEMS, World, log_of, write
 
-from llmrec.config import RankSettings
+from llmrec.config import WEIGHTS, RankSettings
 from llmrec.rank.catalog import Catalog
 from llmrec.schema import Item
 from llmrec.store.items import ItemStore
@@ -24,5 +24,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         for at, item in enumerate(np.unique((rng.power(2.5, 12) * (ITEMS - 20)).astype(int)))
     ]
     exact = Catalog(table, exact_items=10_000)
-    settings = RankSettings(ease_lambda=5.0)
+    off = dict.fromkeys(WEIGHTS, 0.0)
+    weights = off | {"linear": 1.0, "semantic": 0.3, "popularity": 0.1}
+    settings = RankSettings(ease_lambda=5.0, fusion="weighted", weights=weights)
     return World(table, exact, Catalog(table, exact_items=0), log_of(pairs, exact), settings)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from catalogs import ITEMS, World, log_of, unit_vectors, write
 
-from llmrec.config import RankSettings
+from llmrec.config import WEIGHTS
 from llmrec.errors import CorruptFileError
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Taste
-from llmrec.rank.ranker import CARD, TENSORS, Ranked, Ranker
+from llmrec.rank.ranker import CARD, ITEMS as ITEMS_FILE, TENSORS, Ranked, Ranker
 from llmrec.schema import Item
 from llmrec.store.items import ItemStore
 
@@ -58,10 +58,11 @@ def test_the_best_come_first_with_contributions_that_add_up(ranker: Ranker, tast
 def test_the_ranking_is_the_sum_of_the_standardised_channels(ranker: Ranker, world: World) -> None:
     taste, everything = TASTES[3], np.arange(ITEMS)
     total = np.zeros(ITEMS)
-    for channel in ranker.channels:
+    for name, channel in ranker.panel.channels.items():
         scores = channel.score(taste, everything)
         assert scores is not None
-        total += world.settings.weights[channel.name] * (scores - scores.mean()) / scores.std()
+        apart = (scores - np.nanmean(scores)) / np.nanstd(scores)
+        total += world.settings.weights[name] * np.nan_to_num(np.sign(apart) * np.log1p(np.abs(apart)))
     ranked = ranker.rank(taste, ITEMS, NOTHING)
     np.testing.assert_allclose([entry.score for entry in ranked], total[rows(ranked)], atol=1e-4)
 
@@ -76,7 +77,9 @@ def test_hidden_rows_never_show_and_nothing_else_is_lost(ranker: Ranker, taste: 
     full = rows(ranker.rank(taste, ITEMS, NOTHING))
     assert sorted(full) == list(range(ITEMS))
     hidden = np.array(full[:30:2], np.intp)
-    assert rows(ranker.rank(taste, ITEMS, hidden)) == [row for row in full if row not in hidden]
+    # What is hidden does not count in standardising, so the others' order may change a little.
+    shown = rows(ranker.rank(taste, ITEMS, hidden))
+    assert sorted(shown) == [row for row in range(ITEMS) if row not in hidden]
     assert ranker.rank(taste, 5, np.arange(ITEMS)) == []
 
 
@@ -86,7 +89,8 @@ def test_only_allowed_rows_show_in_the_same_order(ranker: Ranker, taste: Taste) 
     allowed = np.array([100, 7, 2, 119, 50], np.intp)
     expected = [row for row in full if row in allowed]
     assert rows(ranker.rank(taste, 10, NOTHING, allowed)) == expected
-    assert rows(ranker.rank(taste, 2, np.array([7]), allowed)) == [row for row in expected if row != 7][:2]
+    without = rows(ranker.rank(taste, 10, np.array([7]), allowed))
+    assert sorted(without) == sorted(row for row in expected if row != 7)
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -100,7 +104,7 @@ def test_nothing_allowed_is_an_empty_answer_without_a_warning(world: World, exac
 
 def test_equal_scores_go_by_row(world: World) -> None:
     # The last 20 items have no events: popularity scores them alike.
-    settings = RankSettings(weights={"popularity": 1.0})
+    settings = world.settings.model_copy(update={"weights": {"popularity": 1.0}})
     ranker = Ranker.fit(world.exact, world.log, settings)
     full = ranker.rank(Taste(), ITEMS, NOTHING)
     assert rows(full)[-20:] == list(range(ITEMS - 20, ITEMS))
@@ -114,7 +118,9 @@ def test_nothing_known_gives_the_catalog_in_its_order(world: World) -> None:
 
 
 def test_a_weight_of_zero_switches_a_channel_off(world: World) -> None:
-    settings = RankSettings(weights={"linear": 1.0, "semantic": 0.0, "popularity": 0.0})
+    settings = world.settings.model_copy(
+        update={"weights": WEIGHTS | dict.fromkeys(WEIGHTS, 0.0) | {"linear": 1.0}}
+    )
     ranker = Ranker.fit(world.exact, world.log, settings)
     assert set(ranker.rank(TASTES[3], 1, NOTHING)[0].contributions) == {"linear"}
 
@@ -142,7 +148,7 @@ def test_few_candidates_find_most_of_the_best(world: World, ranker: Ranker, tast
     found, best = rows(sparse.rank(taste, 5, HISTORY)), rows(ranker.rank(taste, 5, HISTORY))
     assert len(found) == 5
     assert not set(found) & set(HISTORY)
-    assert found[0] == best[0]
+    assert best[0] in found
     assert len(set(found) & set(best)) >= 3
 
 
@@ -162,7 +168,7 @@ def test_a_channel_that_is_off_proposes_nothing(world: World) -> None:
     assert rows(ranked) == nearest[:5].tolist()
     # Standardised over the ten that semantic proposes, not over the popular items too.
     cosines = (unit_vectors(ITEMS) @ VECTOR)[nearest[:10]]
-    assert ranked[0].score == pytest.approx((cosines[0] - cosines.mean()) / cosines.std(), abs=1e-3)
+    assert ranked[0].score == pytest.approx(np.log1p((cosines[0] - cosines.mean()) / cosines.std()), abs=1e-3)
 
 
 # Nearest and influence
@@ -185,13 +191,16 @@ def test_nearest_gives_cosines(world: World, exact: bool) -> None:
 def test_influence_is_in_units_of_the_score(world: World) -> None:
     settings = world.settings.model_copy(update={"weights": {"linear": 0.8, "popularity": 0.1}})
     ranker = Ranker.fit(world.exact, world.log, settings)
-    linear = ranker.channels[0]
-    scores = linear.score(Taste(HISTORY), np.arange(ITEMS))
+    linear = ranker.panel.channels["linear"]
+    shown = np.setdiff1d(np.arange(ITEMS), HISTORY)
+    scores = linear.score(Taste(HISTORY), shown)
     raw = linear.influence(Taste(HISTORY), 40)
     assert scores is not None
     assert raw is not None
     influence = ranker.influence(Taste(HISTORY), 40)
-    np.testing.assert_allclose(influence, 0.8 * raw / scores.std(), rtol=1e-4)
+    apart = (scores - np.nanmean(scores)) / np.nanstd(scores)
+    slope = 1 / (1 + np.abs(apart[shown == 40])) / np.nanstd(scores)
+    np.testing.assert_allclose(influence, 0.8 * raw * slope, rtol=1e-4)
     assert ranker.influence(Taste(), 40).shape == (0,)
 
 
@@ -206,7 +215,7 @@ def test_influence_of_a_cold_item_comes_from_its_text(ranker: Ranker) -> None:
 
 @pytest.mark.parametrize("taste", TASTES)
 def test_what_was_saved_ranks_the_same(ranker: Ranker, folder: Path, world: World, taste: Taste) -> None:
-    assert sorted(path.name for path in folder.iterdir()) == sorted([CARD, TENSORS])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([CARD, ITEMS_FILE, TENSORS])
     loaded = Ranker.load(folder, Catalog(world.table, exact_items=1000), world.settings)
     assert loaded.rank(taste, ITEMS, NOTHING) == ranker.rank(taste, ITEMS, NOTHING)
     np.testing.assert_array_equal(loaded.influence(taste, 5), ranker.influence(taste, 5))
@@ -232,10 +241,12 @@ def damage_json(path: Path, **changes: object) -> None:
         (CARD, lambda path: path.write_bytes(b"\xff\xfe")),
         (CARD, lambda path: damage_json(path, channels=["linear", "telepathy"])),
         (CARD, lambda path: damage_json(path, channels=7)),
+        (ITEMS_FILE, Path.unlink),
+        (ITEMS_FILE, lambda path: path.write_text("[1, ", encoding="utf-8")),
         (TENSORS, lambda path: path.write_bytes(b"")),
         (TENSORS, lambda path: path.write_bytes(path.read_bytes()[:-9])),
         (TENSORS, lambda path: path.write_bytes(b"\xff" * 8 + path.read_bytes()[8:])),
-        (TENSORS, lambda path: path.write_bytes(path.read_bytes().replace(b"linear.rows", b"linear.sowr"))),
+        (TENSORS, lambda path: path.write_bytes(path.read_bytes().replace(b"linear/rows", b"linear/sowr"))),
     ],
 )
 def test_damage_is_named(folder: Path, world: World, tmp_path: Path, name: str, damage: object) -> None:
@@ -245,10 +256,25 @@ def test_damage_is_named(folder: Path, world: World, tmp_path: Path, name: str, 
         Ranker.load(tmp_path / "channels", world.exact, world.settings)
 
 
-def test_channels_of_another_catalog_are_refused(world: World, folder: Path, tmp_path: Path) -> None:
-    store = ItemStore(str(tmp_path))
-    fewer = write(store, None, [Item(f"i{number}") for number in range(ITEMS - 1)])
-    other = write(store, None, [Item(f"j{number}") for number in range(ITEMS)])
-    for table in (fewer, other):
-        with pytest.raises(CorruptFileError, match=rf"{CARD}: .*made for other items"):
-            Ranker.load(folder, Catalog(table, exact_items=1000), world.settings)
+def test_channels_follow_the_items_into_a_later_catalog(
+    world: World, ranker: Ranker, folder: Path, tmp_path: Path
+) -> None:
+    names = [f"i{number}" for number in range(ITEMS) if number != 17]
+    order = [*reversed(names), "new"]
+    vectors = unit_vectors(ITEMS)
+    kept = np.stack([vectors[int(name[1:])] if name != "new" else -vectors[0] for name in order])
+    table = write(ItemStore(str(tmp_path)), None, [Item(name) for name in order], vectors=kept)
+    catalog = Catalog(table, exact_items=1000)
+    loaded = Ranker.load(folder, catalog, world.settings)
+    history = catalog.rows([f"i{row}" for row in HISTORY])
+    for name in ("linear", "semantic", "popularity"):
+        before = ranker.panel.channels[name].score(TASTES[3], np.arange(ITEMS))
+        after = loaded.panel.channels[name].score(Taste(history, vector=VECTOR), np.arange(len(catalog)))
+        assert before is not None
+        assert after is not None
+        for row, item in enumerate(catalog.ids):
+            if item != "new":
+                np.testing.assert_allclose(after[row], before[int(item[1:])], rtol=1e-5)
+    ranked = loaded.rank(Taste(history, vector=VECTOR), len(catalog), history)
+    assert len(ranked) == len(catalog) - len(HISTORY), "the new item is ranked too"
+    assert all(np.isfinite(entry.score) for entry in ranked)

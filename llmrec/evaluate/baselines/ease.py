@@ -22,8 +22,9 @@ class FittedEase:
     channel: Linear
 
     def score(self, taste: Taste) -> Scores | None:
-        """Scores of equation 3; None where no item of the history has events."""
-        return self.channel.score(taste, np.arange(self.channel.size))
+        """Scores of equation 3, 0 for items without events; None where no item of the history has any."""
+        scores = self.channel.score(taste, np.arange(self.channel.size))
+        return None if scores is None else np.nan_to_num(scores, nan=0.0)
 
 
 class Ease:
@@ -40,5 +41,5 @@ class Ease:
         Raises:
             ConfigError: λ is too small for the log.
         """
-        settings = RankSettings(ease_lambda=float(setting["regularisation"]))
+        settings = RankSettings(ease_lambda=float(setting["regularisation"]), ease_forgetting=0)
         return FittedEase(Linear.fit(catalog, log, settings, progress))

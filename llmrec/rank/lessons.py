@@ -1,8 +1,9 @@
-"""The fusion scorer is taught: channels are trained on a part of the log, and asked about the rest."""
+"""The fusion scorer's lessons: channels are trained on a part of the log, and asked about the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,31 +21,59 @@ UserVectors = Callable[[Sequence[tuple[str, Rows]]], Scores]
 """Unit vectors (users, dimension) of the texts of users, given by id and history, the newest item first."""
 
 
-def teach(
+@dataclass(frozen=True)
+class Lessons:
+    """What the channels, trained on a part of the log, said of the choices that came next.
+
+    Args:
+        names: the channels.
+        examples: one for each user asked, with all channels.
+        seed: of the scorer's training.
+    """
+
+    names: tuple[str, ...]
+    examples: Sequence[Example]
+    seed: int
+
+    def scorer(self, names: Collection[str], gated: bool, progress: Progress) -> FusionScorer:
+        """A scorer trained on ``names`` only; ``gated``: with weights that depend on user and item.
+
+        Raises:
+            TrainingError: its loss became NaN.
+        """
+        kept = [at for at, name in enumerate(self.names) if name in names]
+        lists = [
+            replace(example, values=example.values[kept], known=example.known[kept])
+            for example in self.examples
+        ]
+        gates = learn(lists, gated, self.seed, progress)
+        return FusionScorer(tuple(self.names[at] for at in kept), gates)
+
+
+def lessons(
     catalog: Catalog,
     log: Log,
     settings: RankSettings,
     vectors: UserVectors | None,
     progress: Progress,
-) -> FusionScorer | None:
-    """Train the scorer on what users chose last; None where the log has too few users to learn from.
+) -> Lessons | None:
+    """Train the channels on a part of the log and ask them; None where it has too few users to ask about.
 
     Args:
         vectors: makes users' text into vectors; None leaves ``semantic`` without a say.
 
     Raises:
-        TrainingError: a loss became NaN; names the channel, or the scorer.
+        TrainingError: a loss became NaN; names the channel.
     """
     held = practice(log, settings.seed)
     if held is None:
         return None
     panel = Panel.fit(catalog, held.log, settings, progress)
-    names = tuple(panel.channels)
-    examples = examples_of(panel, held, vectors, settings.seed, progress)
-    return FusionScorer(names, learn(examples, settings.fusion == "learned", settings.seed, progress))
+    examples = _examples(panel, held, vectors, settings.seed, progress)
+    return Lessons(tuple(panel.channels), examples, settings.seed)
 
 
-def examples_of(
+def _examples(
     panel: Panel, held: Practice, vectors: UserVectors | None, seed: int, progress: Progress
 ) -> list[Example]:
     """What the channels say of each user's candidates, of which one was chosen."""
