@@ -153,7 +153,7 @@ class RankSettings(_Settings):
     fusion: Literal["learned", "early", "late", "weighted"] = "learned"
     weights: dict[str, float] = Field(default_factory=WEIGHTS.copy)
     query_weight: float = Field(
-        default=1.5, ge=0, description="weight of semantic where the text is a query, which should lead"
+        default=5.0, ge=0, description="weight of semantic where the text is a query, which should lead"
     )
     sequence_epochs: int = Field(default=20, ge=1, le=1000, description="passes over the log of sequence")
     seed: int = Field(default=0, ge=0, description="of everything random in training")

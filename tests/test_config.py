@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llmrec.config import FORMAT, PROFILES, ModelSettings, Settings, load_settings, parse_settings
+from llmrec.config import FORMAT, PROFILES, WEIGHTS, ModelSettings, Settings, load_settings, parse_settings
 from llmrec.errors import ConfigError, WorkspaceError
 
 
@@ -84,11 +84,13 @@ def test_models_that_are_not_a_table_are_refused() -> None:
 
 def test_weights_that_are_not_named_keep_their_defaults() -> None:
     weights = parse_settings("[rank.weights]\nsemantic = 2\npopularity = 0.0\n", "x").rank.weights
-    assert weights == {"linear": 1.0, "semantic": 2.0, "popularity": 0.0}
+    assert weights == WEIGHTS | {"semantic": 2.0, "popularity": 0.0}
 
 
 def test_a_weight_of_no_channel_is_refused_with_the_choices() -> None:
-    with pytest.raises(ConfigError, match="semantics, trends; channels: linear, semantic, popularity"):
+    with pytest.raises(
+        ConfigError, match="semantics, trends; channels: sequence, itemknn, linear, semantic, "
+    ):
         parse_settings("[rank.weights]\nlinear = 1\ntrends = 1\nsemantics = 2\n", "x")
 
 

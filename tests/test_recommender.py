@@ -37,7 +37,15 @@ def test_a_user_gets_unseen_items_of_their_taste_first(recommender: Recommender)
 
 def test_contributions_add_up_to_the_score(recommender: Recommender) -> None:
     for entry in recommender.recommend("u1", k=9):
-        assert set(entry.contributions) == {"linear", "semantic", "popularity"}
+        assert set(entry.contributions) == {
+            "itemknn",
+            "linear",
+            "semantic",
+            "fields.text",
+            "popularity",
+            "recent",
+            "recency",
+        }
         assert sum(entry.contributions.values()) == pytest.approx(entry.score, abs=1e-5)
 
 

@@ -269,7 +269,7 @@ def test_an_open_reader_outlives_the_next_snapshot(copied: Workspace) -> None:
     publish(copied, "new", anew=True)
     assert sorted(ids_of(before.table)) == ["i1", "i2", "i3"]
     assert sorted(before.table.items(["i1", "new"])) == ["i1"]
-    assert len(list(before.channels.iterdir())) == 2
+    assert len(list(before.channels.iterdir())) == 3
     after = reader.present()
     assert after is not None
     assert ids_of(after.table) == ["new"]

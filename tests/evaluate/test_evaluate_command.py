@@ -86,7 +86,8 @@ def test_every_split_gives_a_report(
     assert document["protocol"]["split"] == split
     assert document["protocol"]["leakage"] == []
     assert document["protocol"]["encoder"]["name"] == "plugin:words"
-    assert [entry["model"] for entry in document["models"]] == ["popularity", "noise"]
+    names = [entry["model"] for entry in document["models"]]
+    assert names == ["popularity", "noise", "fusion", "fusion, early", "fusion, late"]
     assert set(document["models"][0]["metrics"]["ndcg@10"]) == {"mean", "low", "high"}
     assert (folder / "report.html").is_file()
 
