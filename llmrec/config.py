@@ -155,7 +155,7 @@ class RankSettings(_Settings):
     query_weight: float = Field(
         default=5.0, ge=0, description="weight of semantic where the text is a query, which should lead"
     )
-    sequence_epochs: int = Field(default=20, ge=1, le=1000, description="passes over the log of sequence")
+    sequence_epochs: int = Field(default=12, ge=1, le=1000, description="passes over the log of sequence")
     seed: int = Field(default=0, ge=0, description="of everything random in training")
     recent_days: float = Field(default=365.0, gt=0, description="half-life of an event for recent, days")
     ease_lambda: float = Field(default=50.0, gt=0, description="L2 regularisation of EASE")

@@ -66,7 +66,7 @@ def demo(
     except MissingExtraError as error:
         console.print(plain(f"The shelf of pictures, sound and video is left out. {error}"))
     console.print()
-    console.print(plain(_next_steps(root, user, found[0].item_id, time.monotonic() - began)))
+    console.print(plain(_next_steps(root, user, found[0].item_id, time.monotonic() - began)), soft_wrap=True)
 
 
 def _shelf(root: Path) -> Path:

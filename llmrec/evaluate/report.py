@@ -72,8 +72,8 @@ class Report:
 
     @property
     def best_baseline(self) -> Result | None:
-        """The model with the highest mean NDCG@10 but for the scorer; None where there is no other."""
-        others = [result for result in self.results if result.model != SCORER]
+        """The model with the highest mean NDCG@10 but for the scorer and its variants; None without any."""
+        others = [result for result in self.results if not result.model.startswith(SCORER)]
         return max(others, key=lambda result: float(result.values[CHOSEN_BY].mean()), default=None)
 
     def _protocol(self) -> Document:
