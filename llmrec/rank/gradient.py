@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -18,20 +19,58 @@ _RATE = 0.03
 _SHRINKAGE = 1e-3
 
 
-class Descent:
-    """Adam over the examples.
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Examples as tensors; shorter ones are filled up with candidates that no one can choose.
 
     Args:
-        examples: to learn from.
-        gated: whether weights may depend on user and item.
-        seed: of the order of the examples.
+        values: (examples, channels, candidates); likewise ``known``, as 0 and 1.
+        user: (examples, USER).
+        items: (examples, ITEM, candidates).
+        offset: (examples, candidates).
     """
 
-    def __init__(self, examples: Sequence[Example], gated: bool, seed: int) -> None:
-        start = Gates.start(len(examples[0].values))
+    values: torch.Tensor
+    known: torch.Tensor
+    user: torch.Tensor
+    items: torch.Tensor
+    offset: torch.Tensor
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Lists:
+        """Stack them."""
+        width = max(len(example.offset) for example in examples)
+        return cls(
+            _filled([example.values for example in examples], width),
+            _filled([example.known.astype(np.float32) for example in examples], width),
+            torch.from_numpy(np.stack([example.user for example in examples])),
+            _filled([example.items.T for example in examples], width),
+            _filled([example.offset for example in examples], width, -np.inf),
+        )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def batches(self, order: torch.Tensor) -> Iterator[Lists]:
+        """Those at ``order``, some at a time."""
+        for chosen in order.split(_BATCH):  # type: ignore[no-untyped-call]
+            yield Lists(*(getattr(self, field.name)[chosen] for field in fields(Lists)))
+
+
+class Descent:
+    """Adam over lists.
+
+    Args:
+        lists: to learn from.
+        gated: whether weights may depend on user and item.
+        seed: of the order of the lists.
+    """
+
+    def __init__(self, lists: Lists, gated: bool, seed: int) -> None:
+        start = Gates.start(lists.values.shape[1])
         fixed = set() if gated else {"user", "item"}
-        self.examples = examples
-        self.rng = np.random.default_rng(seed)
+        self.lists = lists
+        self.random = torch.Generator().manual_seed(seed)
         self.start = torch.from_numpy(start.base.copy())
         self.parameters = {
             field.name: torch.from_numpy(getattr(start, field.name).copy()).requires_grad_(
@@ -43,12 +82,12 @@ class Descent:
         self.optimiser = torch.optim.Adam(trained, lr=_RATE)
 
     def epoch(self, number: int) -> None:
-        """One pass over the examples.
+        """One pass over the lists.
 
         Raises:
             TrainingError: the loss became NaN or infinite.
         """
-        for batch in _batches([self.examples[at] for at in self.rng.permutation(len(self.examples))]):
+        for batch in self.lists.batches(torch.randperm(len(self.lists), generator=self.random)):
             loss = self._loss(batch) + self._shrinkage()
             if not torch.isfinite(loss):
                 raise TrainingError(
@@ -60,35 +99,29 @@ class Descent:
             self.optimiser.step()
 
     @torch.no_grad()
-    def loss(self, examples: Sequence[Example]) -> float:
+    def loss(self, lists: Lists) -> float:
         """Mean cross-entropy of the targets."""
-        losses = [(float(self._loss(batch)), len(batch)) for batch in _batches(examples)]
-        return sum(loss * count for loss, count in losses) / sum(count for _, count in losses)
+        batches = lists.batches(torch.arange(len(lists)))
+        return sum(float(self._loss(batch)) * len(batch) for batch in batches) / len(lists)
 
     def gates(self) -> Gates:
         """What was found."""
         return Gates(**{name: part.detach().numpy().copy() for name, part in self.parameters.items()})
 
-    def _loss(self, batch: Sequence[Example]) -> torch.Tensor:
-        """Of one batch; shorter lists are filled up with candidates that no one can choose."""
-        width = max(len(example.offset) for example in batch)
-        values = _filled([example.values for example in batch], width)
-        known = _filled([example.known.astype(np.float32) for example in batch], width)
-        items = _filled([example.items.T for example in batch], width)
-        offset = _filled([example.offset for example in batch], width, -np.inf)
-        user = torch.from_numpy(np.stack([example.user for example in batch]))
+    def _loss(self, lists: Lists) -> torch.Tensor:
         gates = self.parameters
         logarithm = (
             gates["base"][None, :, None]
-            + (user @ gates["user"].T)[:, :, None]
-            + torch.einsum("cf,bfn->bcn", gates["item"], items)
+            + (lists.user @ gates["user"].T)[:, :, None]
+            + torch.einsum("cf,bfn->bcn", gates["item"], lists.items)
         )
-        shares = torch.exp(logarithm.clamp(max=LARGEST)) * values
+        shares = torch.exp(logarithm.clamp(max=LARGEST)) * lists.values
         # A channel that knows none of the candidates had nothing to say: no constant for it.
-        silent = known.amax(dim=2, keepdim=True) == 0
-        shares = torch.where((known == 0) & ~silent, gates["unknown"][None, :, None], shares)
-        total = shares.sum(dim=1) + torch.einsum("f,bfn->bn", gates["prior"], items) + offset
-        return functional.cross_entropy(total, torch.zeros(len(batch), dtype=torch.long))
+        silent = lists.known.amax(dim=2, keepdim=True) == 0
+        shares = torch.where((lists.known == 0) & ~silent, gates["unknown"][None, :, None], shares)
+        prior = torch.einsum("f,bfn->bn", gates["prior"], lists.items)
+        total = shares.sum(dim=1) + prior + lists.offset
+        return functional.cross_entropy(total, torch.zeros(len(lists), dtype=torch.long))
 
     def _shrinkage(self) -> torch.Tensor:
         """Pulls the gates towards equal weights for all."""
@@ -97,9 +130,15 @@ class Descent:
         return _SHRINKAGE * (loose.sum() + (parts["base"] - self.start).square().sum())
 
 
-def _batches(examples: Sequence[Example]) -> Iterator[Sequence[Example]]:
-    for start in range(0, len(examples), _BATCH):
-        yield examples[start : start + _BATCH]
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The tensors are small: more threads would wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _filled(arrays: Sequence[np.ndarray], width: int, value: float = 0.0) -> torch.Tensor:

@@ -104,14 +104,13 @@ def learn(examples: Sequence[Example], gated: bool, seed: int, progress: Progres
     Raises:
         TrainingError: the loss became NaN or infinite; names the epoch.
     """
-    from llmrec.rank.gradient import Descent
+    from llmrec.rank.gradient import Descent, Lists, one_thread
 
     order = np.random.default_rng(seed).permutation(len(examples))
     held = max(1, int(_HELD_OUT * len(examples)))
-    practised = [examples[at] for at in order[held:]]
-    judged = [examples[at] for at in order[:held]]
-    with progress.task("Training the fusion scorer", unit="epochs") as task:
-        descent = Descent(practised, gated, seed)
+    judged = Lists.of([examples[at] for at in order[:held]])
+    with one_thread(), progress.task("Training the fusion scorer", unit="epochs") as task:
+        descent = Descent(Lists.of([examples[at] for at in order[held:]]), gated, seed)
         best, epochs = descent.loss(judged), 0
         for epoch in range(1, _EPOCHS + 1):
             descent.epoch(epoch)
@@ -121,7 +120,7 @@ def learn(examples: Sequence[Example], gated: bool, seed: int, progress: Progres
                 best, epochs = loss, epoch
             elif epoch - epochs >= _PATIENCE:
                 break
-        descent = Descent(examples, gated, seed)
+        descent = Descent(Lists.of(examples), gated, seed)
         for epoch in range(1, epochs + 1):
             descent.epoch(epoch)
             task.advance()

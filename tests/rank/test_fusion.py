@@ -1,0 +1,190 @@
+"""The fusion scorer: what it learns, that it adds up, and that nothing of the held-back events is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from catalogs import ITEMS, World
+
+from llmrec.config import RankSettings
+from llmrec.errors import TrainingError
+from llmrec.progress import NoProgress
+from llmrec.rank.channel import Taste
+from llmrec.rank.features import ITEM, USER, Features
+from llmrec.rank.fusion import PRIOR, FusionScorer, Gates
+from llmrec.rank.learning import Example, example, learn
+from llmrec.rank.practice import practice
+from llmrec.rank.ranker import Ranker
+
+NAMES = ("good", "noise")
+SIZE = 60
+
+
+def planted(count: int = 80, seed: int = 0, cold: bool = False) -> list[Example]:
+    """Lists whose target stands out in ``good``; of ``cold`` ones, which no log has, in ``noise`` instead."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        target = int(rng.integers(SIZE))
+        channels = {name: rng.standard_normal(SIZE).astype(np.float32) for name in NAMES}
+        items = np.zeros((SIZE, len(ITEM)), np.float32)
+        items[:, 0] = rng.random(SIZE) < 0.5
+        strange = cold and number % 2 == 0
+        items[target, 0] = not strange
+        channels["noise" if strange else "good"][target] += 4
+        user = np.full(len(USER), 0.3, np.float32)
+        made.append(example(NAMES, channels, user, items, target, rng))
+    return made
+
+
+def test_what_tells_the_target_weighs_more() -> None:
+    gates = learn(planted(), gated=False, seed=0, progress=NoProgress())
+    assert gates.base[0] > gates.base[1] + 1
+    assert not gates.user.any()
+    assert not gates.item.any()
+
+
+def test_the_gate_learns_where_a_channel_can_be_trusted() -> None:
+    gates = learn(planted(300, cold=True), gated=True, seed=0, progress=NoProgress())
+    known = ITEM.index("known")
+    assert gates.item[0, known] > 0.3, "of known items the first channel tells"
+    assert gates.item[1, known] < -0.3, "of new ones the second"
+
+
+def test_the_same_seed_gives_the_same_gates() -> None:
+    one, same, other = (learn(planted(), True, seed, NoProgress()) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(one.base, same.base)
+    np.testing.assert_array_equal(one.item, same.item)
+    assert not np.array_equal(one.item, other.item)
+
+
+def test_a_loss_that_is_no_number_names_the_epoch() -> None:
+    broken = planted(10)
+    for each in broken:
+        each.items[:] = np.nan
+    with pytest.raises(TrainingError, match="fusion scorer: the loss became nan in epoch 1"):
+        learn(broken, gated=True, seed=0, progress=NoProgress())
+
+
+def test_infinite_scores_name_the_channel() -> None:
+    channels = {"good": np.array([1.0, np.inf], np.float32)}
+    items, rng = np.zeros((2, len(ITEM)), np.float32), np.random.default_rng(0)
+    with pytest.raises(TrainingError, match="channel good: infinite"):
+        example(("good",), channels, np.zeros(len(USER), np.float32), items, 0, rng)
+
+
+def scorer(seed: int = 0) -> FusionScorer:
+    rng = np.random.default_rng(seed)
+    start = Gates.start(2)
+    parts = {
+        name: getattr(start, name) + rng.standard_normal(getattr(start, name).shape).astype(np.float32)
+        for name in ("base", "user", "item", "unknown", "prior")
+    }
+    return FusionScorer(NAMES, Gates(**parts))
+
+
+def asked(seed: int = 1) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    channels = {name: rng.standard_normal(9).astype(np.float32) for name in NAMES}
+    channels["good"][2] = np.nan
+    return channels, rng.random(len(USER)).astype(np.float32), rng.random((9, len(ITEM))).astype(np.float32)
+
+
+def test_contributions_add_up_and_the_unknown_has_its_own() -> None:
+    channels, user, items = asked()
+    scored = scorer()(channels, user, items)
+    assert set(scored.contributions) == {*NAMES, PRIOR}
+    np.testing.assert_allclose(sum(scored.contributions.values()), scored.total, atol=1e-6)
+    assert scored.contributions["good"][2] == scorer().gates.unknown[0]
+    assert np.isfinite(scored.total).all()
+
+
+def test_a_weight_is_never_negative_nor_without_bounds() -> None:
+    wild = Gates.start(2)
+    wild.item[:] = 1e6
+    weights = FusionScorer(NAMES, wild).weights(
+        np.ones(len(USER), np.float32), np.ones((3, len(ITEM)), np.float32)
+    )
+    for values in weights.values():
+        assert (values > 0).all()
+        assert (values < 60).all()
+
+
+def test_a_channel_that_is_switched_off_leaves_the_others_as_they_are() -> None:
+    channels, user, items = asked()
+    whole, part = scorer()(channels, user, items), scorer().only(["noise"])(channels, user, items)
+    assert set(part.contributions) == {"noise", PRIOR}
+    np.testing.assert_array_equal(part.contributions["noise"], whole.contributions["noise"])
+
+
+def test_it_comes_back_from_its_state() -> None:
+    restored = FusionScorer.restore(NAMES, scorer().state())
+    np.testing.assert_array_equal(restored(*asked()).total, scorer()(*asked()).total)
+
+
+def test_practice_knows_nothing_of_what_it_asks(world: World) -> None:
+    held = practice(world.log, 0)
+    assert held is not None
+    assert len(held.users) >= 50
+    gone = np.setdiff1d(np.flatnonzero(world.log.counts), np.flatnonzero(held.log.counts))
+    assert len(gone) >= 0.1 * np.count_nonzero(world.log.counts) - 1, "items that are as if new"
+    for at, user in enumerate(held.users.tolist()):
+        events = world.log.rows[world.log.span(user)]
+        assert held.targets[at] == events[-1]
+        assert held.targets[at] not in held.history(at)
+        assert held.history(at).tolist() == [row for row in events[:-1][::-1] if row not in gone]
+        assert held.times[at] < world.log.times[world.log.span(user)][-1]
+
+
+def test_too_few_users_teach_nothing(world: World) -> None:
+    few = world.log.where(world.log.at_user < 40)
+    assert practice(few, 0) is None
+
+
+@pytest.fixture(scope="module")
+def learned(world: World) -> Ranker:
+    settings = RankSettings(ease_lambda=5.0, sequence_epochs=2)
+    return Ranker.fit(
+        world.exact, world.log, settings, lambda users: np.eye(8, dtype=np.float32)[[0] * len(users)]
+    )
+
+
+@pytest.mark.parametrize(
+    "taste",
+    [Taste(), Taste(np.array([90, 3, 50], np.intp)), Taste(np.array([ITEMS - 1], np.intp), now=0.0)],
+    ids=["nobody", "history", "cold item"],
+)
+def test_every_item_gets_a_finite_score_that_adds_up(learned: Ranker, taste: Taste) -> None:
+    assert learned.fusion is not None
+    ranked = learned.rank(taste, ITEMS, taste.history)
+    assert len(ranked) == ITEMS - len(taste.history)
+    for entry in ranked:
+        assert np.isfinite(entry.score)
+        assert sum(entry.contributions.values()) == pytest.approx(entry.score, abs=1e-4)
+    assert np.isfinite(learned.influence(taste, 7)).all()
+    scores = learned.score(taste)
+    assert scores is not None
+    assert scores[ranked[0].row] == pytest.approx(ranked[0].score, abs=1e-4)
+
+
+def test_the_trained_ranker_is_kept_whole(learned: Ranker, world: World, tmp_path: Path) -> None:
+    learned.save(tmp_path)
+    loaded = Ranker.load(tmp_path, world.exact, learned.settings)
+    taste = Taste(np.array([90, 3, 50], np.intp))
+    assert loaded.rank(taste, 20, taste.history) == learned.rank(taste, 20, taste.history)
+    fingerprint = world.log.fingerprint(world.exact.ids)
+    assert Ranker.serves(tmp_path, fingerprint, learned.settings)
+    assert not Ranker.serves(tmp_path, "other log", learned.settings)
+    assert not Ranker.serves(tmp_path, fingerprint, learned.settings.model_copy(update={"seed": 5}))
+
+
+def test_what_is_not_yet_there_at_the_time_has_no_age(world: World) -> None:
+    features = Features.fit(world.exact, world.log)
+    age = ITEM.index("age")
+    rows = np.arange(ITEMS)
+    assert not features.items(Taste(now=-1.0), rows)[:, age].any()
+    late = features.items(Taste(now=86_400.0 * 1000), rows)
+    assert (late[world.log.counts > 0, age] > 0.6).all()
+    assert not late[world.log.counts == 0, age].any()
