@@ -219,10 +219,10 @@ def test_without_a_history_it_says_nothing(channel: Sequence) -> None:
 @pytest.mark.slow
 def test_an_order_is_learnt(catalog: Catalog) -> None:
     """Every step sees the whole log here, and the average of the weights needs some hundreds of steps."""
-    channel = Sequence.fit(catalog, round_log(catalog), RankSettings(sequence_epochs=300))
+    channel = Sequence.fit(catalog, round_log(catalog), RankSettings(sequence_epochs=150))
     for last in range(AROUND):
         scores = scores_of(channel, *((last - back) % AROUND for back in range(3)))
         following = (last + 1) % AROUND
         assert (scores[:AROUND] > scores[following]).sum() < 3
         if following == TWIN:
-            assert scores[AROUND] > np.median(scores), "its twin leads too"
+            assert (scores > scores[AROUND]).sum() < 3, "its twin leads too"
