@@ -17,7 +17,11 @@ from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
 from llmrec.rank.log import Log
 
-QUICK: dict[str, Setting] = {"ials": {"iterations": 3}, "bpr": {"iterations": 3}, "sasrec": {"epochs": 1}}
+QUICK: dict[str, Setting] = {
+    "ials": {"iterations": 3},
+    "bpr": {"iterations": 3, "factors": 8},
+    "sasrec": {"epochs": 1},
+}
 WITHOUT_EVENTS = {"popularity", "text"}
 """Those that score an item without events from what else they know of it."""
 
@@ -149,7 +153,7 @@ def test_popularity_counts_users(catalog: Catalog) -> None:
         ("itemknn", {}),
         ("ease", {"regularisation": 500}),
         ("ials", {"factors": 2, "alpha": 1}),
-        ("bpr", {}),
+        ("bpr", {"factors": 8}),
     ],
 )
 def test_items_of_the_own_group_lead(which: str, setting: dict[str, float], catalog: Catalog) -> None:
