@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +11,8 @@ import typer
 from llmrec.cli.index import WorkspaceOption
 from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
 from llmrec.schema import Recommendation
+
+_SHOWN_CHANNELS = 3
 
 CountOption = Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")]
 
@@ -86,21 +88,24 @@ def similar(
 
 
 def print_recommendations(title: str, found: Sequence[Recommendation]) -> None:
-    """A table with a column for each channel's contribution."""
-    channels = list(dict.fromkeys(name for entry in found for name in entry.contributions))
+    """A table with the channels that contribute most to each score; ``--json`` has all."""
     rows = [
         (
             str(place),
             entry.item_id,
             entry.title,
             f"{entry.score:.3f}",
-            *(f"{entry.contributions.get(name, 0.0):+.3f}" for name in channels),
+            ", ".join(f"{name} {value:+.2f}" for name, value in _largest(entry.contributions)),
         )
         for place, entry in enumerate(found, 1)
     ]
-    print_table(title, ["#", "item", "title", "score", *channels], rows)
+    print_table(title, ["#", "item", "title", "score", "most of it"], rows)
     if not found:
         console.print("Nothing is left to recommend: every item was seen, excluded or filtered out.")
+
+
+def _largest(contributions: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(contributions.items(), key=lambda part: -abs(part[1]))[:_SHOWN_CHANNELS]
 
 
 def print_explanations(explained: Iterable[Recommendation]) -> None:
