@@ -140,6 +140,10 @@ WEIGHTS = {
 """Every channel with the weight that it has where no scorer was trained."""
 
 
+LEFT_OUT = {"early": ("fields.",), "late": ("semantic",)}
+"""What the names of the channels begin with that a kind of fusion goes without."""
+
+
 class RankSettings(_Settings):
     """How channels are trained and weighed.
 
@@ -176,7 +180,7 @@ class RankSettings(_Settings):
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels that are switched on, in their order."""
-        left_out = {"early": "fields.", "late": "semantic"}.get(self.fusion, "none")
+        left_out = LEFT_OUT.get(self.fusion, ())
         return tuple(name for name in WEIGHTS if self.weights.get(name) and not name.startswith(left_out))
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -266,14 +265,10 @@ class Recommender:
         catalog = self._loaded.catalog
         named = self._rows_named([*likes], "likes")
         events = self._events(user_id, known=bool(query or likes))
-        times = dict.fromkeys(named.tolist(), time.time())
-        for event in events:  # newest first: of an item with several events the newest counts
-            if (row := catalog.row_of.get(event.item_id)) is not None:
-                times.setdefault(row, event.timestamp)
-        rows = np.fromiter(times, np.intp)
+        history = catalog.rows([event.item_id for event in events])
+        rows = np.array(list(dict.fromkeys([*named, *history])), np.intp)
         good = frozenset({*named.tolist(), *catalog.rows(liked(events)).tolist()})
-        vector = self._vector(user_id, query, rows)
-        taste = Taste(rows, np.fromiter(times.values(), np.float64), vector, asked=bool(query))
+        taste = Taste(rows, vector=self._vector(user_id, query, rows), asked=bool(query))
         return _Request(taste, good, query)
 
     def _events(self, user_id: str | None, known: bool) -> list[Interaction]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -17,8 +17,8 @@ from llmrec.cli.output import JsonOption, console, plain, print_json, print_tabl
 from llmrec.errors import ConfigError, EvaluationError, RequestError, WorkspaceError
 
 if TYPE_CHECKING:
-    from llmrec.evaluate.model import Model, Result
-    from llmrec.evaluate.split import Case, Split
+    from llmrec.evaluate.model import Model
+    from llmrec.evaluate.split import Case
     from llmrec.progress import Progress
     from llmrec.rank.catalog import Catalog
     from llmrec.rank.channel import Taste
@@ -77,6 +77,7 @@ def _document(
     from llmrec.evaluate.leakage import find_leaks
     from llmrec.evaluate.report import Report
     from llmrec.evaluate.run import evaluate as run
+    from llmrec.evaluate.split import Split
     from llmrec.evaluate.splits import SPLITS
     from llmrec.rank.catalog import Catalog
     from llmrec.users import UserTexts
@@ -98,14 +99,12 @@ def _document(
         (vector,) = users([(split.log.users[case.user], known.history)])
         return replace(known, vector=vector if vector.any() else None)
 
-    def ask(models: Sequence[Model]) -> list[Result]:
-        return run(models, stages, catalog, seeds=seeds, taste_of=taste, progress=progress)
-
-    results = ask([*others, *compared])
-    ablations = ask(removed) if ablate else []
-    leaks = find_leaks(stages, log, rows_used=lambda split, case: split.taste(case).history)
+    models: list[Model] = [*others, *compared, *(removed if ablate else ())]
+    results = run(models, stages, catalog, seeds=seeds, taste_of=taste, progress=progress)
+    asked = len(others) + len(compared)
+    leaks = find_leaks(stages, log, rows_used=Split.history)
     named = {"name": present.snapshot.encoder, "fingerprint": present.snapshot.encoder_fingerprint}
-    return Report(log, stages, results, leaks, seeds, named, ablations).to_json()
+    return Report(log, stages, results[:asked], leaks, seeds, named, results[asked:]).to_json()
 
 
 def _baselines(baselines: str) -> list[Model]:

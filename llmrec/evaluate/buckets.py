@@ -11,16 +11,15 @@ from llmrec.evaluate.metrics import by_user
 from llmrec.evaluate.model import Result
 from llmrec.evaluate.split import Split
 from llmrec.evaluate.statistics import Interval, interval
-from llmrec.rank.log import Log
+from llmrec.rank.log import DAY
 
-_DAY = 86_400.0
 _LENGTHS = {"1–4": 5, "5–9": 10, "10–19": 20, "20–49": 50, "50–99": 100, "100 and more": np.inf}
 """Events known of the user: below this number."""
 _AGES = {
     "first event after the question": 0.0,
-    "less than 30 days": 30 * _DAY,
-    "30 days to 1 year": 365 * _DAY,
-    "1 to 5 years": 5 * 365 * _DAY,
+    "less than 30 days": 30 * DAY,
+    "30 days to 1 year": 365 * DAY,
+    "1 to 5 years": 5 * 365 * DAY,
     "5 years and more": np.finfo(np.float64).max,
     "not in training": np.inf,
 }
@@ -51,16 +50,9 @@ def by_item_age(split: Split) -> list[Bucket]:
     Of several targets the median counts. In leave-last-out an item may first be chosen, by others, after the
     question: models then know it from the future.
     """
-    first = _first_times(split.train)
+    first = split.train.first
     ages = [(split.taste(case).now or 0.0) - float(np.median(first[case.targets])) for case in split.cases]
     return _buckets(np.array([np.inf if age == -np.inf else age for age in ages]), _AGES)
-
-
-def _first_times(log: Log) -> NDArray[np.float64]:
-    """When each row was first chosen; infinite where never."""
-    first = np.full(log.size, np.inf)
-    np.minimum.at(first, log.rows, log.times)
-    return first
 
 
 def _buckets(values: NDArray[np.float64], bounds: dict[str, float]) -> list[Bucket]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from llmrec.config import RankSettings
+from llmrec.config import LEFT_OUT, RankSettings
 from llmrec.evaluate.model import Fitted, Setting
 from llmrec.progress import Progress
 from llmrec.rank.catalog import Catalog
@@ -69,7 +69,7 @@ class Fusion:
             TrainingError: a loss became NaN; names the channel.
         """
         taught, panel = self.trained(catalog, log, seed, progress)
-        channels = [name for name in panel.channels if not name.startswith(self.without or ("\0",))]
+        channels = [name for name in panel.channels if not name.startswith(self.without)]
         scorer = taught.scorer(channels, self.gated, progress) if taught else None
         return Ranker(panel, scorer)
 
@@ -84,8 +84,7 @@ def fusion_models(settings: RankSettings, vectors: UserVectors | None) -> tuple[
     trained = Trained(learned, vectors)
     compared = [
         Fusion("fusion", trained),
-        Fusion("fusion, early", trained, without=("fields.",), gated=False),
-        Fusion("fusion, late", trained, without=("semantic",), gated=False),
+        *(Fusion(f"fusion, {kind}", trained, without=names, gated=False) for kind, names in LEFT_OUT.items()),
     ]
     removed = [
         Fusion(f"{REMOVED}{name}", trained, without=(name,))

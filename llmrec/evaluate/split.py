@@ -59,11 +59,11 @@ class Split:
 
         The question is asked when the newest known event happened, and not before the boundary.
         """
-        times = self.log.times[self.log.span(case.user)][: case.known][::-1]
-        now = float(times[0]) if len(times) else self.train.end
+        times = self.log.times[self.log.span(case.user)][: case.known]
+        now = float(times[-1]) if len(times) else self.train.end
         if np.isfinite(self.boundary):
             now = max(now, self.boundary)
-        return Taste(self.history(case), times, now=now)
+        return Taste(self.history(case), now=now)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -27,14 +27,12 @@ class Taste:
 
     Args:
         history: rows of their items, newest first.
-        times: when, seconds since the epoch, (history,).
         vector: unit vector of their text, None where there is none.
         asked: whether that text is a query of theirs, rather than made of their history.
         now: the time of the question, seconds since the epoch; None: the end of the log.
     """
 
     history: Rows = field(default_factory=lambda: np.empty(0, np.intp))
-    times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0, np.float64))
     vector: Scores | None = None
     asked: bool = False
     now: float | None = None

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
-from llmrec.rank.log import Log, Rows
+from llmrec.rank.log import DAY, Log, Rows
+from llmrec.rank.places import Places
 from llmrec.schema import Columns
 
 ITEM = ("known", "events", "age", "picture", "sound")
 """Whether the log has the item, how often, since when, and whether it has pictures or sound."""
 USER = ("history",)
 """The length of the history."""
-
-_DAY = 86_400.0
 
 
 class Features:
@@ -43,22 +42,19 @@ class Features:
         modalities: NDArray[np.bool_],
     ) -> None:
         self.rows, self.counts, self.first, self.end = rows, counts, first, end
-        self._fixed = np.zeros((size + 1, len(ITEM)), np.float32)  # the last one is for rows of -1
-        self._fixed[rows, 0] = 1
-        self._fixed[rows, 1] = np.log1p(counts) / 10
-        self._first = np.full(size + 1, np.inf)
-        self._first[rows] = first
-        self._fixed[:-1, 3:] = modalities
-        self._fixed, self._first = self._fixed[:-1], self._first[:-1]
+        places = Places(size, rows)
+        self._first = places.spread(first, np.inf)
+        self._fixed = np.zeros((size, len(ITEM)), np.float32)
+        self._fixed[:, 0] = np.isfinite(self._first)
+        self._fixed[:, 1] = places.spread(np.log1p(counts) / 10, 0)
+        self._fixed[:, 3:] = modalities
 
     @classmethod
     def fit(cls, catalog: Catalog, log: Log) -> Self:
         """Count events and note the first of each item."""
-        first = np.full(log.size, np.inf)
-        np.minimum.at(first, log.rows, log.times)
         rows = np.flatnonzero(log.counts)
         counts = log.counts[rows].astype(np.float32)
-        return cls(log.size, rows, counts, first[rows], log.end, _modalities(catalog))
+        return cls(log.size, rows, counts, log.first[rows], log.end, _modalities(catalog))
 
     @classmethod
     def restore(cls, catalog: Catalog, state: Arrays) -> Self:
@@ -80,7 +76,7 @@ class Features:
         """Features of items, (rows, len(ITEM))."""
         features = self._fixed[rows]
         now = self.end if taste.now is None else taste.now
-        age = np.maximum(now - self._first[rows], 0) / _DAY
+        age = np.maximum(now - self._first[rows], 0) / DAY
         features[:, 2] = np.log1p(np.where(np.isfinite(age), age, 0)) / 10
         return features
 

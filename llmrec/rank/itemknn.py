@@ -17,7 +17,8 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
 from llmrec.rank.log import Log, Rows
-from llmrec.rank.top import top
+from llmrec.rank.places import Places
+from llmrec.rank.top import top, top_of_rows
 
 WINDOW = 10
 """Events apart within which two items of a history count as near each other."""
@@ -43,12 +44,8 @@ class ItemKnn:
     name = "itemknn"
 
     def __init__(self, size: int, rows: Rows, similarity: sp.csr_matrix) -> None:
-        self.size = size
-        self.rows = rows
+        self.places = Places(size, rows)
         self.similarity = similarity
-        self.position = np.full(size + 1, -1, np.intp)  # the last one is for rows of -1
-        self.position[rows] = np.arange(len(rows))
-        self.position[-1] = -1
 
     @classmethod
     def fit(
@@ -56,12 +53,10 @@ class ItemKnn:
     ) -> Self:
         """Count what stands near what."""
         rows = np.flatnonzero(log.counts)
-        position = np.full(log.size, -1, np.intp)
-        position[rows] = np.arange(len(rows))
-        near = _near(position[log.rows], log.at_user, len(rows))
+        near = _near(log.over(rows))
         popularity = log.counts[rows] + 1.0
         scaled = sp.diags(popularity**-_FROM) @ near @ sp.diags(popularity**-_TO)
-        return cls(log.size, rows, _largest(scaled.tocsr(), NEIGHBOURS))
+        return cls(log.size, rows, top_of_rows(scaled.tocsr().astype(np.float32), NEIGHBOURS))
 
     @classmethod
     def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
@@ -74,7 +69,7 @@ class ItemKnn:
         """The similarities as CSR, and their rows."""
         matrix = self.similarity
         return {
-            "rows": self.rows.astype(np.int64),
+            "rows": self.places.rows.astype(np.int64),
             "data": matrix.data,
             "indices": matrix.indices,
             "indptr": matrix.indptr,
@@ -83,12 +78,7 @@ class ItemKnn:
     def score(self, taste: Taste, rows: Rows) -> Scores | None:
         """The sums; NaN for items without events, None where no item of the history has any."""
         scores = self._scores(taste)
-        if scores is None:
-            return None
-        full = np.full(self.size + 1, np.nan, np.float32)
-        full[self.rows] = scores
-        full[-1] = np.nan
-        return full[:-1][rows]
+        return None if scores is None else self.places.spread(scores, np.nan)[rows]
 
     def propose(self, taste: Taste, count: int) -> Rows:
         """The rows with the highest scores above 0."""
@@ -96,37 +86,38 @@ class ItemKnn:
         if scores is None:
             return np.empty(0, np.intp)
         best = top(scores, count)
-        found = self.rows[best[scores[best] > 0]]
+        found = self.places.rows[best[scores[best] > 0]]
         return found[found >= 0]
 
     def influence(self, taste: Taste, row: int) -> Scores | None:
         """The weighted similarity of each history item."""
-        target = self.position[row]
+        target = self.places.positions(np.array([row], np.intp))[0]
         if target < 0 or not len(taste.history):
             return None
         at, weights = self._newest(taste)
         influence = np.zeros(len(taste.history), np.float32)
         if len(at):
-            column = self.similarity[self.position[taste.history[at]]][:, [target]].toarray().ravel()
+            column = self.similarity[self.places.positions(taste.history[at])][:, [target]].toarray().ravel()
             influence[at] = weights * column
         return influence
 
     def _newest(self, taste: Taste) -> tuple[Rows, Scores]:
         """Places in the history of its newest items with events, and their weights."""
-        at = np.flatnonzero(self.position[taste.history[:HISTORY]] >= 0)
+        at = np.flatnonzero(self.places.positions(taste.history[:HISTORY]) >= 0)
         return at, (1.0 / (1.0 + at)).astype(np.float32)
 
     def _scores(self, taste: Taste) -> Scores | None:
         at, weights = self._newest(taste)
         if not len(at):
             return None
-        scores: Scores = self.similarity[self.position[taste.history[at]]].T @ weights
+        scores: Scores = self.similarity[self.places.positions(taste.history[at])].T @ weights
         return scores.astype(np.float32)
 
 
-def _near(rows: Rows, at_user: Rows, size: int) -> sp.csr_matrix:
-    """Sum over users of 1/distance for every two of their events within the window, (size, size)."""
-    total = sp.csr_matrix((size, size), dtype=np.float32)
+def _near(log: Log) -> sp.csr_matrix:
+    """Sum over users of 1/distance for every two of their events within the window, (items, items)."""
+    rows, at_user = log.rows, log.at_user
+    total = sp.csr_matrix((log.size, log.size), dtype=np.float32)
     for start in range(0, len(rows), _EVENTS):
         for distance in range(1, WINDOW + 1):
             first = np.arange(start, min(start + _EVENTS, len(rows) - distance))
@@ -134,15 +125,3 @@ def _near(rows: Rows, at_user: Rows, size: int) -> sp.csr_matrix:
             weights = np.full(len(first), 1 / distance, np.float32)
             total += sp.csr_matrix((weights, (rows[first], rows[first + distance])), shape=total.shape)
     return total + total.T
-
-
-def _largest(matrix: sp.csr_matrix, count: int) -> sp.csr_matrix:
-    """The ``count`` largest entries of each row."""
-    keep = np.ones(matrix.nnz, bool)
-    for row in np.flatnonzero(np.diff(matrix.indptr) > count):
-        span = slice(matrix.indptr[row], matrix.indptr[row + 1])
-        keep[span] = False
-        keep[matrix.indptr[row] + top(matrix.data[span].astype(np.float32), count)] = True
-    indptr = np.concatenate([[0], np.cumsum(keep)])[matrix.indptr].astype(matrix.indptr.dtype)
-    kept = (matrix.data[keep].astype(np.float32), matrix.indices[keep], indptr)
-    return sp.csr_matrix(kept, shape=matrix.shape)

@@ -19,6 +19,7 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
 from llmrec.rank.log import Log, Rows
+from llmrec.rank.places import Places
 from llmrec.rank.top import top
 
 _BLOCK = 2048
@@ -50,18 +51,14 @@ class Linear:
         dual: bool,
         forgetting: float = 0.0,
     ) -> None:
-        self.size = size
         self.matrix = matrix
         self.columns = matrix.tocsc()
         self.inverse = inverse
         self.diagonal = diagonal
-        self.rows = rows
         self.regularisation = regularisation
         self.dual = dual
         self.forgetting = forgetting
-        self.position = np.full(size + 1, -1, np.intp)  # the last one is for rows of -1
-        self.position[rows] = np.arange(len(rows))
-        self.position[-1] = -1
+        self.places = Places(size, rows)
 
     @classmethod
     def fit(
@@ -72,13 +69,11 @@ class Linear:
         Raises:
             ConfigError: ``ease_lambda`` is too small for the log.
         """
-        full = log.matrix
-        counts = np.asarray(full.sum(axis=0)).ravel()
-        rows = np.flatnonzero(counts)
-        users = int((np.diff(full.indptr) > 0).sum())
+        rows = np.flatnonzero(log.counts)
+        users = int((log.lengths > 0).sum())
         if users > settings.ease_side and len(rows) > settings.ease_side:
-            rows = np.sort(top(counts.astype(np.float32), settings.ease_side))
-        matrix = full[:, rows].astype(np.float32).tocsr()
+            rows = np.sort(top(log.counts.astype(np.float32), settings.ease_side))
+        matrix = log.matrix[:, rows].astype(np.float32).tocsr()
         matrix = matrix[np.diff(matrix.indptr) > 0]
         dual = matrix.shape[0] < matrix.shape[1]
         gram = (matrix @ matrix.T if dual else matrix.T @ matrix).toarray().astype(np.float32)
@@ -107,7 +102,7 @@ class Linear:
             "indices": self.matrix.indices,
             "inverse": self.inverse,
             "diagonal": self.diagonal,
-            "rows": self.rows.astype(np.int64),
+            "rows": self.places.rows.astype(np.int64),
             "lambda": np.array(self.regularisation),
             "dual": np.array(self.dual),
         }
@@ -115,27 +110,22 @@ class Linear:
     def score(self, taste: Taste, rows: Rows) -> Scores | None:
         """hB at ``rows``, NaN for items that do not take part; None where none of the history does."""
         scores = self._scores(taste)
-        if scores is None:
-            return None
-        full = np.full(self.size + 1, np.nan, np.float32)
-        full[self.rows] = scores
-        full[-1] = np.nan  # of rows of -1
-        return full[:-1][rows]
+        return None if scores is None else self.places.spread(scores, np.nan)[rows]
 
     def propose(self, taste: Taste, count: int) -> Rows:
         """The rows with the highest scores."""
         scores = self._scores(taste)
         if scores is None:
             return np.empty(0, np.intp)
-        best = self.rows[top(scores, count)]
+        best = self.places.rows[top(scores, count)]
         return best[best >= 0]
 
     def influence(self, taste: Taste, row: int) -> Scores | None:
         """The entries of B between each history item and ``row``."""
-        target = self.position[row]
+        target = self.places.positions(np.array([row], np.intp))[0]
         if target < 0 or not len(taste.history):
             return None
-        history = self.position[taste.history]
+        history = self.places.positions(taste.history)
         if self.dual:
             users = self.inverse @ self.columns[:, [target]].toarray().ravel()
             column = (self.columns[:, np.maximum(history, 0)].T @ users) / (
@@ -152,11 +142,11 @@ class Linear:
         return np.arange(1, length + 1, dtype=np.float32) ** np.float32(-self.forgetting)
 
     def _scores(self, taste: Taste) -> Scores | None:
-        history = self.position[taste.history]
+        history = self.places.positions(taste.history)
         known = history >= 0
         if not known.any():
             return None
-        chosen = np.zeros(len(self.rows), np.float32)
+        chosen = np.zeros(len(self.places.rows), np.float32)
         chosen[history[known]] = self._recency(len(history))[known]
         if self.dual:
             product = (chosen - self.matrix.T @ (self.inverse @ (self.matrix @ chosen))) / self.regularisation

@@ -17,6 +17,9 @@ from llmrec.schema import tie
 Rows = NDArray[np.intp]
 """Positions of items in a catalog."""
 
+DAY = 86_400.0
+"""Seconds."""
+
 Event = tuple[str, str, float, float]
 """User id, item id, seconds since the epoch, weight."""
 
@@ -108,6 +111,13 @@ class Log:
     def counts(self) -> NDArray[np.intp]:
         """Number of users with an event, by row."""
         return np.bincount(self.rows, minlength=self.size)
+
+    @cached_property
+    def first(self) -> NDArray[np.float64]:
+        """When each row was first chosen, seconds since the epoch, infinite where never, (size,)."""
+        first = np.full(self.size, np.inf)
+        np.minimum.at(first, self.rows, self.times)
+        return first
 
     @property
     def end(self) -> float:

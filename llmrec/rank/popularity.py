@@ -11,6 +11,7 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
 from llmrec.rank.log import Log, Rows
+from llmrec.rank.places import Places
 from llmrec.rank.top import top
 
 
@@ -21,9 +22,7 @@ class Popularity:
 
     def __init__(self, size: int, rows: Rows, counts: Scores) -> None:
         self.rows, self.counts = rows, counts
-        full = np.zeros(size + 1, np.float32)  # the last one is for rows of -1
-        full[rows] = np.log1p(counts)
-        self.scores: Scores = full[:-1]
+        self.scores: Scores = Places(size, rows).spread(np.log1p(counts), 0)
 
     @classmethod
     def fit(

@@ -11,10 +11,9 @@ from llmrec.config import RankSettings
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
-from llmrec.rank.log import Log, Rows
+from llmrec.rank.log import DAY, Log, Rows
+from llmrec.rank.places import Places
 from llmrec.rank.top import top
-
-_DAY = 86_400.0
 
 
 class Recent:
@@ -42,13 +41,13 @@ class Recent:
     ) -> Self:
         """Put the events in order of time."""
         order = np.argsort(log.times, kind="stable")
-        return cls(log.size, log.rows[order], log.times[order], settings.recent_days * _DAY)
+        return cls(log.size, log.rows[order], log.times[order], settings.recent_days * DAY)
 
     @classmethod
     def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
         """Read the events back."""
         rows, times = state["rows"].astype(np.intp), state["times"].astype(np.float64)
-        return cls(len(catalog), rows, times, settings.recent_days * _DAY)
+        return cls(len(catalog), rows, times, settings.recent_days * DAY)
 
     def state(self) -> Arrays:
         """``rows`` and ``times`` of the events, (events,)."""
@@ -98,20 +97,16 @@ class Recency:
     name = "recency"
 
     def __init__(self, size: int, rows: Rows, first: NDArray[np.float64], end: float) -> None:
-        self.first = np.full(size + 1, np.inf)  # the last one is for rows of -1
-        self.first[rows] = first
-        self.rows = rows
-        self.end = end
+        self.rows, self.first, self.end = rows, first, end
+        self._first = Places(size, rows).spread(first, np.inf)
 
     @classmethod
     def fit(
         cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()
     ) -> Self:
         """Note the first event of each item."""
-        first = np.full(log.size, np.inf)
-        np.minimum.at(first, log.rows, log.times)
-        rows = np.flatnonzero(np.isfinite(first))
-        return cls(log.size, rows, first[rows], log.end)
+        rows = np.flatnonzero(log.counts)
+        return cls(log.size, rows, log.first[rows], log.end)
 
     @classmethod
     def restore(cls, catalog: Catalog, state: Arrays, settings: RankSettings) -> Self:
@@ -123,7 +118,7 @@ class Recency:
         """``first``: time of the first event of each of ``rows``; ``end``: of the log."""
         return {
             "rows": self.rows.astype(np.int64),
-            "first": self.first[self.rows],
+            "first": self.first,
             "end": np.array(self.end),
         }
 
@@ -141,4 +136,4 @@ class Recency:
 
     def _scores(self, taste: Taste) -> Scores:
         now = self.end if taste.now is None else taste.now
-        return np.asarray(-np.log1p(np.maximum(now - self.first[:-1], 0) / _DAY), np.float32)
+        return np.asarray(-np.log1p(np.maximum(now - self._first, 0) / DAY), np.float32)

@@ -77,15 +77,17 @@ def test_both_sides_give_the_same_scores() -> None:
     matrix = log(30, 60)
     dual = fit(matrix)
     assert dual.dual
-    part = matrix[:, dual.rows]
-    inverse = np.linalg.inv(part.T @ part + LAMBDA * np.eye(len(dual.rows))).astype(np.float32)
-    primal = Linear(60, dual.matrix, inverse, np.diagonal(inverse).copy(), dual.rows, LAMBDA, dual=False)
+    part = matrix[:, dual.places.rows]
+    inverse = np.linalg.inv(part.T @ part + LAMBDA * np.eye(len(dual.places.rows))).astype(np.float32)
+    primal = Linear(
+        60, dual.matrix, inverse, np.diagonal(inverse).copy(), dual.places.rows, LAMBDA, dual=False
+    )
     for history in ([1], [1, 2, 3], list(range(0, 60, 7))):
         one, other = (channel.score(taste(*history), np.arange(60)) for channel in (dual, primal))
         assert one is not None
         assert other is not None
         np.testing.assert_allclose(one, other, atol=1e-4)
-        for row in dual.rows[:5]:
+        for row in dual.places.rows[:5]:
             one, other = (channel.influence(taste(*history), int(row)) for channel in (dual, primal))
             assert one is not None
             assert other is not None
@@ -143,7 +145,7 @@ def test_proposals_are_the_best_scores() -> None:
     channel = fit(log(20, 30))
     scores = channel.score(taste(1, 2), np.arange(30))
     assert scores is not None
-    best = [row for row in np.argsort(-scores, kind="stable") if row in channel.rows][:5]
+    best = [row for row in np.argsort(-scores, kind="stable") if row in channel.places.rows][:5]
     assert channel.propose(taste(1, 2), 5).tolist() == best
     assert channel.propose(taste(), 5).tolist() == []
 
@@ -159,11 +161,11 @@ def test_a_log_too_large_for_either_side_keeps_the_most_popular_items() -> None:
     matrix = log(40, 50)
     channel = fit(matrix, ease_side=12)
     counts = matrix.sum(axis=0)
-    assert len(channel.rows) == 12
-    left_out = np.setdiff1d(np.arange(50), channel.rows)
-    assert counts[channel.rows].min() >= counts[left_out].max()
-    weights = ease(matrix[:, channel.rows])
-    scores = channel.score(taste(int(channel.rows[0])), channel.rows)
+    assert len(channel.places.rows) == 12
+    left_out = np.setdiff1d(np.arange(50), channel.places.rows)
+    assert counts[channel.places.rows].min() >= counts[left_out].max()
+    weights = ease(matrix[:, channel.places.rows])
+    scores = channel.score(taste(int(channel.places.rows[0])), channel.places.rows)
     np.testing.assert_allclose(scores, weights[0], atol=1e-4)
 
 

@@ -148,7 +148,7 @@ def test_training_goes_on_with_the_epochs(catalog: Catalog) -> None:
 
 
 def test_items_that_training_never_saw_are_scored_from_their_vectors(channel: Sequence) -> None:
-    assert channel.rows.tolist() == list(range(AROUND))
+    assert channel.places.rows.tolist() == list(range(AROUND))
     scores = scores_of(channel, 3, 2)
     state = channel._state(taste(3, 2))
     assert state is not None

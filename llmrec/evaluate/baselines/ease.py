@@ -23,7 +23,7 @@ class FittedEase:
 
     def score(self, taste: Taste) -> Scores | None:
         """Scores of equation 3, 0 for items without events; None where no item of the history has any."""
-        scores = self.channel.score(taste, np.arange(self.channel.size))
+        scores = self.channel.score(taste, np.arange(self.channel.places.size))
         return None if scores is None else np.nan_to_num(scores, nan=0.0)
 
 

@@ -19,6 +19,7 @@ from llmrec.progress import Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
 from llmrec.rank.log import Log
+from llmrec.rank.top import top_of_rows
 
 _BLOCK = 1024
 
@@ -81,7 +82,7 @@ class ItemKnn:
                 apart = block.row + start != block.col
                 row, col, data = block.row[apart], block.col[apart], block.data[apart]
                 data = data / (source[row + start] * target[col] + shrink)
-                blocks.append(_nearest(sp.csr_matrix((data, (row, col)), block.shape), int(setting["k"])))
+                blocks.append(top_of_rows(sp.csr_matrix((data, (row, col)), block.shape), int(setting["k"])))
                 task.advance(block.shape[0])
         neighbours = sp.vstack(blocks, "csr") if blocks else sp.csr_matrix((0, 0), dtype=np.float32)
         return FittedItemKnn(neighbours.astype(np.float32), log.counts > 0, float(setting["decay"]))
@@ -96,16 +97,3 @@ def sessions(log: Log, length: int) -> sp.csr_matrix:
     begins = np.flatnonzero(np.r_[True, (run[1:] != run[:-1]).any(axis=1)]) if len(log) else np.empty(0, int)
     bounds = np.append(begins, len(log))
     return sp.csr_matrix((np.ones(len(log), np.float32), log.rows, bounds), shape=(len(begins), log.size))
-
-
-def _nearest(similar: sp.csr_matrix, k: int) -> sp.csr_matrix:
-    """The ``k`` highest entries of each row; of equal ones the first columns."""
-    kept = []
-    for start, end in zip(similar.indptr[:-1], similar.indptr[1:], strict=True):
-        order = np.arange(start, end)
-        if end - start > k:
-            order = start + np.argsort(-similar.data[start:end], kind="stable")[:k]
-        kept.append(order)
-    bounds = np.cumsum([0, *map(len, kept)])
-    chosen = np.concatenate(kept)
-    return sp.csr_matrix((similar.data[chosen], similar.indices[chosen], bounds), shape=similar.shape)

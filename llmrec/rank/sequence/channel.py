@@ -11,6 +11,7 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
 from llmrec.rank.log import Log, Rows
+from llmrec.rank.places import Places
 from llmrec.rank.sequence.forward import LENGTH, SCALE, Floats, Weights, last_state
 from llmrec.rank.top import top
 
@@ -36,11 +37,8 @@ class Sequence:
 
     def __init__(self, catalog: Catalog, rows: Rows, weights: Weights) -> None:
         self.catalog = catalog
-        self.rows = rows
+        self.places = Places(len(catalog), rows)
         self.weights = weights
-        self.position = np.full(len(catalog) + 1, -1, np.intp)  # the last one is for rows of -1
-        self.position[rows] = np.arange(len(rows))
-        self.position[-1] = -1
 
     @classmethod
     def fit(
@@ -73,7 +71,7 @@ class Sequence:
     def state(self) -> Arrays:
         """The weights by name, and the rows of the items' own embeddings."""
         named = {f"{_PREFIX}{name}": array for name, array in self.weights.items()}
-        return {"rows": self.rows.astype(np.int64), **named}
+        return {"rows": self.places.rows.astype(np.int64), **named}
 
     def score(self, taste: Taste, rows: Rows) -> Scores | None:
         """Logits of ``rows``; None without a history, or where nothing was trained."""
@@ -82,7 +80,7 @@ class Sequence:
             return None
         scores = self.catalog.vectors(rows) @ (self.weights[_CONTENT].T @ state)
         own = self._own(state)
-        known = self.position[rows]
+        known = self.places.positions(rows)
         return np.asarray(scores + np.where(known >= 0, own[known], 0), np.float32)
 
     def propose(self, taste: Taste, count: int) -> Rows:
@@ -93,7 +91,7 @@ class Sequence:
         wanted = self.weights[_CONTENT].T @ state
         length = float(np.linalg.norm(wanted))
         near = self.catalog.table.nearest(wanted / length, count)[0] if length else []
-        own = self.rows[top(self._own(state), count)]
+        own = self.places.rows[top(self._own(state), count)]
         rows = np.union1d(self.catalog.rows(near), own[own >= 0])
         scores = self.score(taste, rows)
         assert scores is not None
@@ -116,7 +114,7 @@ class Sequence:
         history = taste.history[:LENGTH][::-1]
         if not self.weights or not len(history):
             return None
-        known = self.position[history]
+        known = self.places.positions(history)
         own = np.where((known >= 0)[:, None], self.weights[_OWN][known], 0)
         embedded = self.catalog.vectors(history) @ self.weights[_CONTENT].T + own
         return last_state(self.weights, np.asarray(embedded * SCALE, np.float32))
