@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from llmrec.errors import ConfigError, WorkspaceError
 
-FORMAT = 3
+FORMAT = 4
 """Version of the workspace layout; raised whenever an older llmrec could not read what a newer one wrote."""
 
 
@@ -161,7 +161,20 @@ class RankSettings(_Settings):
     )
     sequence_epochs: int = Field(default=12, ge=1, le=1000, description="passes over the log of sequence")
     seed: int = Field(default=0, ge=0, description="of everything random in training")
+    new_items: float = Field(
+        default=5.0, gt=0, description="how often new items are shown, 1: by their share of the catalog"
+    )
+    new_limit: float = Field(default=0.25, gt=0, le=1, description="largest share of new items in a list")
+    new_days: float = Field(
+        default=30.0, ge=0, description="days for which an item without events that came later is new"
+    )
     recent_days: float = Field(default=365.0, gt=0, description="half-life of an event for recent, days")
+    knn_window: int = Field(
+        default=10, ge=1, le=1000, description="events apart up to which two items are near, for itemknn"
+    )
+    knn_damping: float = Field(
+        default=0.25, ge=0, le=1, description="by which power of its popularity itemknn divides an item"
+    )
     ease_lambda: float = Field(default=50.0, gt=0, description="L2 regularisation of EASE")
     ease_forgetting: float = Field(
         default=0.5, ge=0, description="how much less an older item of a history counts; 0: all the same"
@@ -187,7 +200,17 @@ class RankSettings(_Settings):
     def training(self) -> dict[str, Any]:
         """What training depends on."""
         return self.model_dump(
-            include={"fusion", "sequence_epochs", "seed", "recent_days", "ease_lambda", "ease_side"}
+            include={
+                "fusion",
+                "sequence_epochs",
+                "seed",
+                "knn_window",
+                "knn_damping",
+                "recent_days",
+                "ease_lambda",
+                "ease_side",
+                "ease_forgetting",
+            }
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, encoder_fingerprint, load_encoder, load_tokenizer
-from llmrec.errors import RequestError, UnknownItemError, UnknownUserError, WorkspaceError
+from llmrec.errors import RequestError, UnknownItemError, UnknownUserError
 from llmrec.explain import Explainer
 from llmrec.explaining import Explaining
 from llmrec.progress import NoProgress, Progress
@@ -252,11 +252,7 @@ class Recommender:
     def _load(self) -> _Loaded:
         settings = self.workspace.settings
         self.workspace.require_encoder(encoder_fingerprint(settings.models.encoder, settings.encoder))
-        present = self.workspace.present()
-        if present is None:
-            raise WorkspaceError(
-                f"{self.workspace.root}: nothing is indexed yet", "Run `llmrec index CATALOG` first."
-            )
+        present = self.workspace.require_present()
         catalog = Catalog(present.table, settings.rank.exact_items)
         ranker = Ranker.load(present.channels, catalog, settings.rank)
         return _Loaded(present.snapshot, catalog, ranker, Explaining(self.workspace, ranker, self.progress))

@@ -173,6 +173,18 @@ class Workspace:
                 snapshot = newer
         return None
 
+    def require_present(self) -> Present:
+        """The present snapshot.
+
+        Raises:
+            WorkspaceError: nothing is indexed yet.
+            CorruptFileError: a file is missing or differs; names it.
+        """
+        present = self.present()
+        if present is None:
+            raise WorkspaceError(f"{self.root}: nothing is indexed yet", "Run `llmrec index CATALOG` first.")
+        return present
+
     def channels_folder(self) -> Path:
         """A new, empty folder for the channels of the next snapshot."""
         parent = self.root / "channels"

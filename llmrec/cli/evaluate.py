@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from llmrec.cli.index import WorkspaceOption
 from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
-from llmrec.errors import ConfigError, EvaluationError, RequestError, WorkspaceError
+from llmrec.errors import ConfigError
 
-if TYPE_CHECKING:
-    from llmrec.evaluate.model import Model
-    from llmrec.evaluate.split import Case
-    from llmrec.progress import Progress
-    from llmrec.rank.catalog import Catalog
-    from llmrec.rank.channel import Taste
-    from llmrec.rank.log import Log
-    from llmrec.workspace import Workspace
-
-MIN_USERS = 10
-"""Users with enough events to be asked about below which no figure means anything."""
 _SHOWN = ("ndcg@10", "recall@10", "mrr")
 
 
@@ -51,7 +39,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure how good recommendations are on the workspace's log, with strong baselines beside."""
+    from llmrec.evaluate.baselines import BASELINES
     from llmrec.evaluate.render import check_folder, write_report
+    from llmrec.evaluating import Evaluation
     from llmrec.workspace import Workspace, find_workspace
 
     numbers = _seeds(seeds)
@@ -59,7 +49,8 @@ def evaluate(
         name = f"{split.value}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = report or opened.root / "reports" / name
         check_folder(folder)
-        document = _document(opened, split, baselines, numbers, ablate, progress_for(as_json))
+        names = [*BASELINES] if baselines == "all" else [name.strip() for name in baselines.split(",")]
+        document = Evaluation(opened, progress_for(as_json)).report(split.value, names, numbers, ablate)
         write_report(document, folder)
     if as_json:
         print_json(document | {"report": str(folder)})
@@ -67,71 +58,6 @@ def evaluate(
         _print(document, folder)
     if document["protocol"]["leakage"]:
         raise typer.Exit(3)
-
-
-def _document(
-    workspace: Workspace, split: SplitName, baselines: str, seeds: list[int], ablate: bool, progress: Progress
-) -> dict[str, Any]:
-    from llmrec.encode import load_encoder
-    from llmrec.evaluate.fusion import fusion_models
-    from llmrec.evaluate.leakage import find_leaks
-    from llmrec.evaluate.report import Report
-    from llmrec.evaluate.run import evaluate as run
-    from llmrec.evaluate.split import Split
-    from llmrec.evaluate.splits import SPLITS
-    from llmrec.rank.catalog import Catalog
-    from llmrec.users import UserTexts
-
-    present = workspace.present()
-    if present is None:
-        raise WorkspaceError(f"{workspace.root}: nothing is indexed yet", "Run `llmrec index CATALOG` first.")
-    settings = workspace.settings
-    catalog = Catalog(present.table, settings.rank.exact_items)
-    log = _log(workspace, catalog)
-    others = _baselines(baselines)
-    encoder = load_encoder(settings.models.encoder, settings.encoder, progress)
-    users = UserTexts(workspace, catalog, encoder)
-    compared, removed = fusion_models(settings.rank, users)
-    stages = SPLITS[split](log)
-
-    def taste(split: Split, case: Case) -> Taste:
-        known = split.taste(case)
-        (vector,) = users([(split.log.users[case.user], known.history)])
-        return replace(known, vector=vector if vector.any() else None)
-
-    models: list[Model] = [*others, *compared, *(removed if ablate else ())]
-    results = run(models, stages, catalog, seeds=seeds, taste_of=taste, progress=progress)
-    asked = len(others) + len(compared)
-    leaks = find_leaks(stages, log, rows_used=Split.history)
-    named = {"name": present.snapshot.encoder, "fingerprint": present.snapshot.encoder_fingerprint}
-    return Report(log, stages, results[:asked], leaks, seeds, named, results[asked:]).to_json()
-
-
-def _baselines(baselines: str) -> list[Model]:
-    """What the scorer is compared with."""
-    from llmrec.evaluate.baselines import BASELINES
-
-    names = [*BASELINES] if baselines == "all" else [name.strip() for name in baselines.split(",")]
-    if unknown := [name for name in names if name not in BASELINES]:
-        raise RequestError(
-            f"--baselines: there is no {unknown[0]!r}", f"Baselines: all, {', '.join(BASELINES)}."
-        )
-    return [BASELINES[name] for name in dict.fromkeys(names)]
-
-
-def _log(workspace: Workspace, catalog: Catalog) -> Log:
-    from llmrec.evaluate.splits import MIN_EVENTS
-    from llmrec.rank.log import Log
-
-    log = Log.of(workspace.events.log(), catalog.row_of, len(catalog))
-    enough = int((log.lengths >= MIN_EVENTS).sum())
-    if enough < MIN_USERS:
-        raise EvaluationError(
-            f"{workspace.root}: {enough} users have {MIN_EVENTS} events or more with items of the catalog; "
-            f"an evaluation takes {MIN_USERS}",
-            "Add a log with `llmrec index CATALOG --interactions LOG`.",
-        )
-    return log
 
 
 def _seeds(text: str) -> list[int]:

@@ -22,6 +22,7 @@ from llmrec.cli import (
     prompts,
     recommend,
     show,
+    tune,
 )
 from llmrec.cli.output import print_error
 from llmrec.errors import LlmrecError
@@ -40,6 +41,7 @@ app.command()(recommend.similar)
 app.command()(neighbors.neighbors)
 app.command()(show.show)
 app.command()(evaluate.evaluate)
+app.command()(tune.tune)
 app.add_typer(cache.app, name="cache")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")

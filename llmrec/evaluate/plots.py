@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from llmrec.evaluate.run import CHOSEN_BY
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def plots(document: Mapping[str, Any]) -> dict[str, str]:
     drawn["NDCG@10 by the number of events known of the user"] = _lines(document["by_history"])
     drawn["NDCG@10 by the age of the item"] = _lines(document["by_item_age"])
     if document["weights"]:
-        drawn["What each channel weighs in the scorer"] = _bars(document["weights"])
+        drawn["What each channel weighs in the scorer"] = _cells(document["weights"])
     removed = {entry["model"]: entry["difference"][CHOSEN_BY] for entry in document["ablations"]}
     if removed:
         drawn["NDCG@10 against the whole scorer, with a part removed"] = _spans(removed, "difference")
@@ -81,20 +83,24 @@ def _lines(buckets: Sequence[Mapping[str, Any]]) -> str:
     return _svg(draw, 3.2, "".join(bucket["bucket"] for bucket in buckets))
 
 
-def _bars(weights: Mapping[str, Mapping[str, float]]) -> str:
-    """Weights of the channels, a group of bars for each circumstance."""
+def _cells(weights: Mapping[str, Mapping[str, float]]) -> str:
+    """Weights of the channels (across) in each circumstance (down), the heavier the darker."""
 
     def draw(axes: Axes) -> None:
         channels = [*dict.fromkeys(name for of in weights.values() for name in of)]
-        for place, channel in enumerate(channels):
-            across = [at + 0.8 * ((place + 0.5) / len(channels) - 0.5) for at in range(len(weights))]
-            heights = [of.get(channel, 0.0) for of in weights.values()]
-            color = _COLORS[place % len(_COLORS)]
-            axes.bar(across, heights, 0.8 / len(channels), label=channel, color=color)
-        axes.set_xticks(range(len(weights)), [*weights])
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+        cells = [[of.get(channel, 0.0) for channel in channels] for of in weights.values()]
+        middle = max(map(max, cells)) / 2
+        axes.pcolormesh(cells, cmap="Blues", vmin=0)
+        for down, row in enumerate(cells):
+            for across, value in enumerate(row):
+                color = "white" if value > middle else "black"
+                axes.text(across + 0.5, down + 0.5, f"{value:.2f}", ha="center", va="center", color=color, fontsize=8)
+        axes.set_xticks(np.arange(len(channels)) + 0.5, [textwrap.fill(name, 10) for name in channels])
+        axes.set_yticks(np.arange(len(weights)) + 0.5, [*weights])
+        axes.invert_yaxis()
+        axes.grid(visible=False)
 
-    return _svg(draw, 2.8, "weights")
+    return _svg(draw, 1.0 + 0.3 * len(weights), "weights")
 
 
 def _svg(draw: Callable[[Axes], None], height: float, salt: str) -> str:

@@ -77,7 +77,9 @@ def evaluate(
     Raises:
         EvaluationError: a stage has no cases, or a model fails or gives scores that are not finite; names it.
     """
-    validation, test = (_Stage.of(split, taste_of, progress) for split in stages)
+    choosing = any(len(model.grid) > 1 for model in models)
+    test = _Stage.of(stages[1], taste_of, progress)
+    validation = _Stage.of(stages[0], taste_of, progress) if choosing else test
     cutoffs = tuple(dict.fromkeys((10, *cutoffs)))
     results = []
     total = sum(len(seeds) + len(model.grid) * (len(model.grid) > 1) for model in models)

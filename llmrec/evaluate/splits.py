@@ -8,6 +8,7 @@ order of :func:`llmrec.schema.tie`, which follows neither files nor items.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,9 @@ def global_time(log: Log, validation: float = 0.1, test: float = 0.1) -> Stages:
 def cold_items(log: Log, share: float = 0.1, seed: int = 0) -> Stages:
     """Some items are withheld from training and histories, and asked for in each user's future.
 
-    The future is the newest fifth of a user's events, at least one. Validation withholds other items, chosen
-    among those of the test stage's training.
+    They stand for items that come to the catalog after training, which a recommender that serves can tell
+    from those that nobody chose. The future is the newest fifth of a user's events, at least one. Validation
+    withholds other items, chosen among those of the test stage's training.
 
     Args:
         log: all events.
@@ -109,8 +111,8 @@ DESCRIPTIONS = {
     "serving.",
     GLOBAL_TIME: "Models learn from everything before a time. Each later event of a user, up to the first "
     f"{MAX_CASES}, is a case in which all that the user did before it is known, as in serving.",
-    COLD_ITEMS: "A seeded tenth of the items is withheld from training and histories. The cases are the "
-    "users who choose one of them in the newest fifth of their events.",
+    COLD_ITEMS: "A seeded tenth of the items is withheld from training and histories, as if it came to the "
+    "catalog afterwards. The cases are the users who choose one of them in the newest fifth of their events.",
     COLD_USERS: "The fifth of the users whose first event is latest is asked about: their first 3 events are "
     f"known, the next {MAX_TARGETS} are the targets. Models learn only from events before any of theirs.",
 }
@@ -153,7 +155,7 @@ def _withheld_items(log: Log, share: float, seed: int, stage: str) -> Split:
     is_cold = np.isin(log.rows, cold)
     newest = np.maximum(log.lengths // FUTURE, 1)
     future = log.bounds[1:][log.at_user] - np.arange(len(log)) <= newest[log.at_user]
-    train = log.where(~future & ~is_cold)
+    train = replace(log.where(~future & ~is_cold), new=cold)
     wanted = log.where(future & is_cold)
     asked = np.flatnonzero(wanted.lengths)
     cases = [

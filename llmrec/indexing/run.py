@@ -267,7 +267,8 @@ class IndexRun:
             encoder = load_encoder(settings.models.encoder, settings.encoder, self.progress)
             return UserTexts(workspace, catalog, encoder)(users)
 
-        return Ranker.fit(catalog, log, settings.rank, vectors, self.progress)
+        new = Ranker.arrivals(present.channels, catalog, settings.rank) if present else {}
+        return Ranker.fit(catalog, log, settings.rank, vectors, self.progress, new)
 
     def _dimension(self, present: Present | None, journal: Journal, changed: Mapping[str, str]) -> int:
         if present is not None:

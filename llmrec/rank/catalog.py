@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec.rank.log import Rows
-from llmrec.schema import Columns, Item, Modality
+from llmrec.schema import MODALITIES, Columns, Item, Modality
 from llmrec.store.items import ItemTable
 from llmrec.store.rows import FIELD_VECTORS, VECTOR, vectors_in
 
@@ -86,6 +87,20 @@ class Catalog:
             return self._vectors, nothing_else
         vectors[nothing_else] = self._vectors[nothing_else]
         return vectors, known | nothing_else
+
+    def without(self, modality: Modality) -> Catalog:
+        """A view in which nothing is known of one modality, to measure what it is worth.
+
+        The vector of an item is that of its other modality, of two the unit mean, and zero without any. Only
+        of a catalog that is exact; items read from it, and its nearest neighbours, are the whole catalog's.
+        """
+        others = [self.field(other) for other in MODALITIES if other != modality]
+        view = copy.copy(self)
+        total = np.add.reduce([vectors for vectors, _ in others])
+        lengths = np.linalg.norm(total, axis=1, keepdims=True)
+        view._vectors = np.divide(total, lengths, out=np.zeros_like(total), where=lengths > 0)
+        view._fields = self._fields | {modality: (np.zeros_like(total), np.zeros(len(self), bool))}
+        return view
 
     def titles(self) -> Iterator[str]:
         """Every title of the catalog."""

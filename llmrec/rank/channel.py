@@ -64,6 +64,10 @@ class Channel(Protocol):
 class ChannelType(Protocol):
     """How a channel comes to be: trained on a log, or read back from its state."""
 
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Names of the settings that it depends on."""
+
     def fit(self, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress) -> Channel:
         """Train on a log."""
 

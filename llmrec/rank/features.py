@@ -14,8 +14,10 @@ from llmrec.rank.log import DAY, Log, Rows
 from llmrec.rank.places import Places
 from llmrec.schema import Columns
 
-ITEM = ("known", "events", "age", "picture", "sound")
-"""Whether the log has the item, how often, since when, and whether it has pictures or sound."""
+ITEM = ("known", "new", "events", "age", "picture", "sound")
+"""Whether the log has the item; whether it has not, since the item is newer; how often, since when; and
+whether it has pictures or sound."""
+NEW = ITEM.index("new")
 USER = ("history",)
 """The length of the history."""
 
@@ -30,6 +32,7 @@ class Features:
         first: time of the first event, seconds since the epoch, for each of ``rows``.
         end: the end of the log.
         modalities: whether an item has pictures and sound, (items, 2).
+        new: catalog rows of items without events that came after the log ended.
     """
 
     def __init__(
@@ -40,28 +43,30 @@ class Features:
         first: NDArray[np.float64],
         end: float,
         modalities: NDArray[np.bool_],
+        new: Rows,
     ) -> None:
         self.rows, self.counts, self.first, self.end = rows, counts, first, end
         places = Places(size, rows)
         self._first = places.spread(first, np.inf)
         self._fixed = np.zeros((size, len(ITEM)), np.float32)
         self._fixed[:, 0] = np.isfinite(self._first)
-        self._fixed[:, 1] = places.spread(np.log1p(counts) / 10, 0)
-        self._fixed[:, 3:] = modalities
+        self._fixed[new, NEW] = 1 - self._fixed[new, 0]
+        self._fixed[:, 2] = places.spread(np.log1p(counts) / 10, 0)
+        self._fixed[:, 4:] = modalities
 
     @classmethod
     def fit(cls, catalog: Catalog, log: Log) -> Self:
         """Count events and note the first of each item."""
         rows = np.flatnonzero(log.counts)
         counts = log.counts[rows].astype(np.float32)
-        return cls(log.size, rows, counts, log.first[rows], log.end, _modalities(catalog))
+        return cls(log.size, rows, counts, log.first[rows], log.end, _modalities(catalog), log.new)
 
     @classmethod
-    def restore(cls, catalog: Catalog, state: Arrays) -> Self:
-        """Read back what :meth:`state` gave."""
+    def restore(cls, catalog: Catalog, state: Arrays, new: Rows) -> Self:
+        """Read back what :meth:`state` gave; ``new``: rows of items that came after the log ended."""
         rows, counts = state["rows"].astype(np.intp), state["counts"].astype(np.float32)
         first, end = state["first"].astype(np.float64), float(state["end"].item())
-        return cls(len(catalog), rows, counts, first, end, _modalities(catalog))
+        return cls(len(catalog), rows, counts, first, end, _modalities(catalog), new)
 
     def state(self) -> Arrays:
         """``rows``, ``counts``, ``first`` and ``end``."""
@@ -77,7 +82,7 @@ class Features:
         features = self._fixed[rows]
         now = self.end if taste.now is None else taste.now
         age = np.maximum(now - self._first[rows], 0) / DAY
-        features[:, 2] = np.log1p(np.where(np.isfinite(age), age, 0)) / 10
+        features[:, 3] = np.log1p(np.where(np.isfinite(age), age, 0)) / 10
         return features
 
     def user(self, taste: Taste) -> Scores:

@@ -7,6 +7,7 @@ weighs the modalities, where the whole document has fused them before it was enc
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -87,6 +88,7 @@ class FieldType:
     """The channel of one modality; nothing of it is trained, since the encoder is."""
 
     modality: Modality
+    settings: ClassVar[tuple[str, ...]] = ()
 
     def fit(
         self, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress = NoProgress()

@@ -20,14 +20,12 @@ from llmrec.rank.log import Log, Rows
 from llmrec.rank.places import Places
 from llmrec.rank.top import top, top_of_rows
 
-WINDOW = 10
-"""Events apart within which two items of a history count as near each other."""
 NEIGHBOURS = 500
 """Neighbours kept of an item."""
 HISTORY = 100
 """Newest items of a history that are read: the next would weigh less than 1%."""
-_FROM, _TO = 0.5, 0.25
-"""Exponents of the popularity of the known and of the scored item; 0.5 for both would be the cosine."""
+_DAMPING = 0.5
+"""Exponent of the popularity of the history's item; that of the scored item is ``knn_damping``."""
 _EVENTS = 2_000_000
 """Events whose pairs are counted at once."""
 
@@ -42,6 +40,7 @@ class ItemKnn:
     """
 
     name = "itemknn"
+    settings = ("knn_window", "knn_damping")
 
     def __init__(self, size: int, rows: Rows, similarity: sp.csr_matrix) -> None:
         self.places = Places(size, rows)
@@ -53,9 +52,9 @@ class ItemKnn:
     ) -> Self:
         """Count what stands near what."""
         rows = np.flatnonzero(log.counts)
-        near = _near(log.over(rows))
+        near = _near(log.over(rows), settings.knn_window)
         popularity = log.counts[rows] + 1.0
-        scaled = sp.diags(popularity**-_FROM) @ near @ sp.diags(popularity**-_TO)
+        scaled = sp.diags(popularity**-_DAMPING) @ near @ sp.diags(popularity**-settings.knn_damping)
         return cls(log.size, rows, top_of_rows(scaled.tocsr().astype(np.float32), NEIGHBOURS))
 
     @classmethod
@@ -114,12 +113,12 @@ class ItemKnn:
         return scores.astype(np.float32)
 
 
-def _near(log: Log) -> sp.csr_matrix:
+def _near(log: Log, window: int) -> sp.csr_matrix:
     """Sum over users of 1/distance for every two of their events within the window, (items, items)."""
     rows, at_user = log.rows, log.at_user
     total = sp.csr_matrix((log.size, log.size), dtype=np.float32)
     for start in range(0, len(rows), _EVENTS):
-        for distance in range(1, WINDOW + 1):
+        for distance in range(1, window + 1):
             first = np.arange(start, min(start + _EVENTS, len(rows) - distance))
             first = first[at_user[first] == at_user[first + distance]]
             weights = np.full(len(first), 1 / distance, np.float32)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from llmrec.errors import TrainingError
 from llmrec.progress import Progress
 from llmrec.rank.channel import Scores
+from llmrec.rank.features import NEW
 from llmrec.rank.fusion import Gates
 from llmrec.rank.scorer import standardised
 from llmrec.rank.top import top
@@ -53,7 +54,10 @@ def example(
     target: int,
     rng: np.random.Generator,
 ) -> Example:
-    """What channels say of the target and of a sample of the other candidates.
+    """What channels say of the target and of a sample of the other candidates of its kind.
+
+    New items compete with each other here, and all others with each other. Which new item is the best can be
+    learnt from a log, but not how new items compare with the others (see :mod:`llmrec.rank.newness`).
 
     Args:
         names: the scorer's channels.
@@ -65,16 +69,18 @@ def example(
     Raises:
         TrainingError: a channel's scores are infinite.
     """
-    size = len(items)
-    chosen = np.zeros(size, bool)
+    chosen = np.zeros(len(items), bool)
+    kind = items[:, NEW] == items[target, NEW]
     found = {}
     for name, scores in channels.items():
         if np.isinf(scores).any():
             raise TrainingError(f"channel {name}: infinite scores", "The channels in use stay.")
         found[name] = standardised(scores)
-        chosen[top(found[name].values, _BEST)] = True
+        values = np.where(kind, found[name].values, -np.inf)
+        chosen[top(values, _BEST)] = True
+    chosen &= kind
     chosen[target] = False
-    rest = np.flatnonzero(~chosen)
+    rest = np.flatnonzero(~chosen & kind)
     rest = rest[rest != target]
     drawn = rng.choice(rest, min(_RANDOM, len(rest)), replace=False)
     at = np.concatenate([[target], np.flatnonzero(chosen), drawn])

@@ -13,9 +13,9 @@ from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores
 from llmrec.rank.fusion import FusionScorer
 from llmrec.rank.learning import Example, example, learn
-from llmrec.rank.log import Log, Rows
-from llmrec.rank.panel import Panel
-from llmrec.rank.practice import Practice, practice
+from llmrec.rank.log import Rows
+from llmrec.rank.panel import Kept, Panel
+from llmrec.rank.practice import Practice
 
 UserVectors = Callable[[Sequence[tuple[str, Rows]]], Scores]
 """Unit vectors (users, dimension) of the texts of users, given by id and history, the newest item first."""
@@ -27,7 +27,7 @@ class Lessons:
 
     Args:
         names: the channels.
-        examples: one for each user asked, with all channels.
+        examples: one for each question, with all channels.
         seed: of the scorer's training.
     """
 
@@ -52,23 +52,22 @@ class Lessons:
 
 def lessons(
     catalog: Catalog,
-    log: Log,
+    held: Practice,
     settings: RankSettings,
     vectors: UserVectors | None,
     progress: Progress,
-) -> Lessons | None:
-    """Train the channels on a part of the log and ask them; None where it has too few users to ask about.
+    kept: Kept | None = None,
+) -> Lessons:
+    """Train the channels on the part of a log that practice leaves, and ask them for what it holds back.
 
     Args:
         vectors: makes users' text into vectors; None leaves ``semantic`` without a say.
+        kept: channels that need no training.
 
     Raises:
         TrainingError: a loss became NaN; names the channel.
     """
-    held = practice(log, settings.seed)
-    if held is None:
-        return None
-    panel = Panel.fit(catalog, held.log, settings, progress)
+    panel = Panel.fit(catalog, held.log, settings, progress, kept)
     examples = _examples(panel, held, vectors, settings.seed, progress)
     return Lessons(tuple(panel.channels), examples, settings.seed)
 
@@ -86,7 +85,7 @@ def _examples(
             )
             task.advance()
     examples = []
-    with progress.task("Asking the channels", total=len(held.users), unit="users") as task:
+    with progress.task("Asking the channels", total=len(held), unit="questions") as task:
         for at, target in enumerate(held.targets.tolist()):
             taste = held.taste(at, None if texts is None else texts[at])
             rows = np.union1d(panel.candidates(taste, 0), [target])

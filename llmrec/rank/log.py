@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,9 +24,9 @@ Event = tuple[str, str, float, float]
 """User id, item id, seconds since the epoch, weight."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Log:
-    """Events by user, each user's from the oldest to the newest.
+    """Events by user, each user's from the oldest to the newest. Equal to itself only.
 
     Equal times are in the order of :func:`llmrec.schema.tie`, since the order of a file often follows item
     ids, and tells what comes next. Of several events of a user with an item the first counts.
@@ -40,6 +40,8 @@ class Log:
         size: rows of the catalog.
         repeated: events left out as repetitions.
         unknown: events left out since the catalog lacks their item.
+        new: rows of items that came to the catalog after the log ended: that they have no events says
+            nothing about them.
     """
 
     users: tuple[str, ...]
@@ -50,6 +52,7 @@ class Log:
     size: int
     repeated: int = 0
     unknown: int = 0
+    new: Rows = field(default_factory=lambda: np.empty(0, np.intp))
 
     @classmethod
     def of(cls, events: Iterable[Event], row_of: Mapping[str, int], size: int) -> Log:
@@ -127,7 +130,8 @@ class Log:
     def where(self, keep: NDArray[np.bool_]) -> Log:
         """The events that ``keep``, (events,), selects; all users stay, some perhaps without events."""
         bounds = np.concatenate([[0], np.cumsum(keep)])[self.bounds].astype(np.intp)
-        return Log(self.users, bounds, self.rows[keep], self.times[keep], self.weights[keep], self.size)
+        kept = self.rows[keep], self.times[keep], self.weights[keep]
+        return Log(self.users, bounds, *kept, self.size, new=self.new)
 
     def fingerprint(self, ids: Sequence[str]) -> str:
         """A digest of users, items and times, whatever the rows; ``ids`` are those of the rows."""
@@ -138,7 +142,8 @@ class Log:
 
     def over(self, rows: Rows) -> Log:
         """The same log with the items at ``rows``, which must be all that it has, numbered from 0."""
-        return replace(self, rows=np.searchsorted(rows, self.rows), size=len(rows))
+        nothing = np.empty(0, np.intp)
+        return replace(self, rows=np.searchsorted(rows, self.rows), size=len(rows), new=nothing)
 
     def newest(self, count: int) -> NDArray[np.bool_]:
         """Which events are among the newest ``count`` of their user, (events,)."""

@@ -34,6 +34,23 @@ CHANNELS: dict[str, ChannelType] = {
 """Every channel, by the name that ``[rank] weights`` uses."""
 
 
+class Kept:
+    """Channels that were trained before: while settings are searched, most of them stay as they are."""
+
+    def __init__(self) -> None:
+        self._channels: dict[tuple[object, ...], Channel] = {}
+
+    def fit(
+        self, name: str, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress
+    ) -> Channel:
+        """The channel, trained unless it was on the same log by the same settings."""
+        kind = CHANNELS[name]
+        key = (name, catalog, log, *(getattr(settings, setting) for setting in kind.settings))
+        if key not in self._channels:
+            self._channels[key] = kind.fit(catalog, log, settings, progress)
+        return self._channels[key]
+
+
 class Panel:
     """Channels and what the scorer's gate sees, over one catalog."""
 
@@ -46,14 +63,22 @@ class Panel:
         self.settings = settings
 
     @classmethod
-    def fit(cls, catalog: Catalog, log: Log, settings: RankSettings, progress: Progress) -> Self:
-        """Train every channel that is switched on.
+    def fit(
+        cls,
+        catalog: Catalog,
+        log: Log,
+        settings: RankSettings,
+        progress: Progress,
+        kept: Kept | None = None,
+    ) -> Self:
+        """Train every channel that is switched on, but for those that are ``kept``.
 
         Raises:
             TrainingError: a channel's loss became NaN; names it.
             ConfigError: a setting does not suit the log.
         """
-        channels = [CHANNELS[name].fit(catalog, log, settings, progress) for name in settings.channels]
+        kept = kept or Kept()
+        channels = [kept.fit(name, catalog, log, settings, progress) for name in settings.channels]
         return cls(catalog, channels, Features.fit(catalog, log), settings)
 
     def scores(self, taste: Taste, rows: Rows, names: Iterable[str] | None = None) -> dict[str, Scores]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,19 @@ from llmrec.errors import CorruptFileError
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
-from llmrec.rank.features import Features
+from llmrec.rank.features import NEW, Features
 from llmrec.rank.fusion import FusionScorer
 from llmrec.rank.lessons import UserVectors, lessons
 from llmrec.rank.log import Log, Rows
+from llmrec.rank.newness import Arrived, arrived, placed
 from llmrec.rank.panel import CHANNELS, Panel
-from llmrec.rank.scorer import Scorer, WeightedScorer
+from llmrec.rank.practice import practice
+from llmrec.rank.scorer import Scored, Scorer, WeightedScorer, added
 from llmrec.rank.semantic import Semantic
 from llmrec.rank.top import top
+
+NEWNESS = "new"
+"""The contribution that gives a new item its place among the others."""
 
 _FEATURES, _GATES = "features", "gates"
 TENSORS = "channels.safetensors"
@@ -48,7 +54,8 @@ class _Card(BaseModel):
     """What the tensors are of.
 
     ``channels`` in their order; ``gates``: the scorer's, none where it was not trained; ``log``: fingerprint
-    of what they were trained on; ``settings``: those that training depends on.
+    of what they were trained on; ``settings``: those that training depends on; ``new``: items that came later
+    than the first ones and are not old yet, with the time.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -57,6 +64,7 @@ class _Card(BaseModel):
     gates: list[str]
     log: str
     settings: dict[str, Any]
+    new: dict[str, float]
 
 
 class Ranker:
@@ -66,13 +74,17 @@ class Ranker:
         panel: the channels.
         scorer: the trained scorer; None: channels are weighed as the settings say.
         log: fingerprint of the log that they were trained on.
+        new: items that are new to the catalog.
     """
 
-    def __init__(self, panel: Panel, scorer: FusionScorer | None, log: str = "") -> None:
+    def __init__(
+        self, panel: Panel, scorer: FusionScorer | None, log: str = "", new: Arrived | None = None
+    ) -> None:
         self.panel = panel
         self.catalog, self.settings = panel.catalog, panel.settings
         self.fusion = scorer
         self.log = log
+        self.new = new or {}
         self._scorer: Scorer = scorer or WeightedScorer(self.settings.weights)
         asked = self.settings.weights | {Semantic.name: self.settings.query_weight}
         self._asked_scorer = WeightedScorer(asked)
@@ -85,20 +97,24 @@ class Ranker:
         settings: RankSettings,
         vectors: UserVectors | None = None,
         progress: Progress = NoProgress(),
+        new: Arrived | None = None,
     ) -> Ranker:
         """Train the scorer, then every channel, on a log.
 
         Args:
             vectors: makes users' text into vectors, for the scorer to learn what they are worth.
+            new: items that are new to the catalog; see :meth:`arrivals`.
 
         Raises:
             TrainingError: a loss became NaN; names the channel and the epoch.
         """
-        taught = None if settings.fusion == "weighted" else lessons(catalog, log, settings, vectors, progress)
+        log = replace(log, new=np.sort(catalog.rows([*(new or {})])))
+        held = None if settings.fusion == "weighted" else practice(log, settings.seed)
+        taught = lessons(catalog, held, settings, vectors, progress) if held else None
         gated = settings.fusion == "learned"
         scorer = taught.scorer(settings.channels, gated, progress) if taught else None
         panel = Panel.fit(catalog, log, settings, progress)
-        return cls(panel, scorer, log.fingerprint(catalog.ids))
+        return cls(panel, scorer, log.fingerprint(catalog.ids), new)
 
     def save(self, folder: Path) -> None:
         """Write the trained state into an empty folder."""
@@ -116,15 +132,17 @@ class Ranker:
             gates=[*self.fusion.channels] if self.fusion else [],
             log=self.log,
             settings=self.settings.training,
+            new=dict(self.new),
         )
         (folder / CARD).write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
         (folder / ITEMS).write_text(json.dumps(self.catalog.ids), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, catalog: Catalog, settings: RankSettings) -> Ranker:
+    def load(cls, folder: Path, catalog: Catalog, settings: RankSettings, now: float | None = None) -> Ranker:
         """Read back what :meth:`save` wrote, for the same catalog or a later version of it.
 
-        Channels that the settings switch off are left out.
+        Channels that the settings switch off are left out; items that are not in the catalog of that time are
+        new at ``now``, seconds since the epoch (None: the present).
 
         Raises:
             CorruptFileError: a file is missing or damaged.
@@ -133,6 +151,7 @@ class Ranker:
         with _named(folder / ITEMS) as path:
             ids = json.loads(path.read_bytes())
             moved = np.array([catalog.row_of.get(item, -1) for item in ids], np.int64)
+        new = cls.arrivals(folder, catalog, settings, now)
         with _named(folder / TENSORS) as path:
             tensors = load_file(path)
             channels = [
@@ -140,12 +159,25 @@ class Ranker:
                 for name in card.channels
                 if name in settings.channels
             ]
-            features = Features.restore(catalog, _state(tensors, _FEATURES, moved))
+            rows = catalog.rows([*new])
+            features = Features.restore(catalog, _state(tensors, _FEATURES, moved), rows)
             gates = tuple(card.gates)
             scorer = FusionScorer.restore(gates, _state(tensors, _GATES, moved)) if gates else None
         if scorer is not None:
             scorer = scorer.only(settings.channels) if settings.fusion != "weighted" else None
-        return cls(Panel(catalog, channels, features, settings), scorer, card.log)
+        return cls(Panel(catalog, channels, features, settings), scorer, card.log, new)
+
+    @staticmethod
+    def arrivals(folder: Path, catalog: Catalog, settings: RankSettings, now: float | None = None) -> Arrived:
+        """The items of ``catalog`` that are new at ``now``, given the ranker of the catalog before it.
+
+        Raises:
+            CorruptFileError: a file is missing or damaged.
+        """
+        with _named(folder / ITEMS) as path:
+            before = json.loads(path.read_bytes())
+        now = time.time() if now is None else now
+        return arrived(before, _card(folder).new, catalog.ids, now, settings.new_days)
 
     @staticmethod
     def serves(folder: Path, log: str, settings: RankSettings) -> bool:
@@ -170,7 +202,7 @@ class Ranker:
         rows = self.panel.candidates(taste, k + len(hidden), allowed)
         rows = rows[~np.isin(rows, hidden)]
         channels = self._channel_scores(taste, rows)
-        scored = self._scorer_for(taste)(channels, **self.panel.gate(taste, rows))
+        scored = self._scored(taste, rows, channels)
         positions = np.arange(len(rows)) if allowed is None else np.flatnonzero(np.isin(rows, allowed))
         if not channels:  # none knows anything of this taste: the catalog's order
             return [Ranked(int(rows[position]), 0.0, {}) for position in positions[:k]]
@@ -191,7 +223,7 @@ class Ranker:
         channels = self._channel_scores(taste, rows)
         if not channels:
             return None
-        scored = self._scorer_for(taste)(channels, **self.panel.gate(taste, rows))
+        scored = self._scored(taste, rows, channels)
         scores = np.full(len(self.catalog), scored.total.min(initial=0), np.float32)
         scores[rows] = scored.total
         return scores
@@ -220,6 +252,16 @@ class Ranker:
             if influence is not None and scores is not None:
                 total += scorer.slope(name, scores, **gate)[place] * influence
         return total
+
+    def _scored(self, taste: Taste, rows: Rows, channels: Mapping[str, Scores]) -> Scored:
+        """The channels combined, and new items placed among the others, unless something else was asked."""
+        gate = self.panel.gate(taste, rows)
+        scored = self._scorer_for(taste)(channels, **gate)
+        new = gate["items"][:, NEW] > 0
+        if taste.asked or not new.any():
+            return scored
+        moved = placed(scored.total, new, self.settings.new_items, self.settings.new_limit) - scored.total
+        return added({**scored.contributions, NEWNESS: moved}, len(rows))
 
     def _scorer_for(self, taste: Taste) -> Scorer:
         return self._asked_scorer if taste.asked else self._scorer

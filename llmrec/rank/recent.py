@@ -27,6 +27,7 @@ class Recent:
     """
 
     name = "recent"
+    settings = ("recent_days",)
 
     def __init__(self, size: int, rows: Rows, times: NDArray[np.float64], half_life: float) -> None:
         self.size = size
@@ -95,6 +96,7 @@ class Recency:
     """
 
     name = "recency"
+    settings = ()
 
     def __init__(self, size: int, rows: Rows, first: NDArray[np.float64], end: float) -> None:
         self.rows, self.first, self.end = rows, first, end

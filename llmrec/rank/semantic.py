@@ -17,6 +17,7 @@ class Semantic:
     """Cosine between the user's vector and an item's, -1 to 1. It needs no log."""
 
     name = "semantic"
+    settings = ()
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog

@@ -16,6 +16,7 @@ from small_logs import Rule, at_random, popular
 
 from llmrec.cli.evaluate import SplitName
 from llmrec.cli.main import run
+from llmrec.config import WEIGHTS
 from llmrec.evaluate.splits import SPLITS, Stages, leave_last_out
 from llmrec.indexing import IndexRun, Sources
 from llmrec.rank.log import Log
@@ -92,6 +93,27 @@ def test_every_split_gives_a_report(
     assert (folder / "report.html").is_file()
 
 
+def test_every_channel_and_every_modality_is_removed(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, err = evaluated(
+        monkeypatch,
+        capsys,
+        "-w",
+        root,
+        "--ablate",
+        "--baselines",
+        "noise",
+        "--report",
+        tmp_path / "r",
+        "--json",
+    )
+    assert code == 0, err
+    names = [entry["model"] for entry in json.loads(out)["ablations"]]
+    channels = [name for name in WEIGHTS if name not in ("fields.picture", "fields.sound")]
+    assert names == [*(f"without {name}" for name in channels), "without all text"]
+
+
 def test_a_table_and_a_folder_of_the_workspace(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,7 +144,7 @@ def test_a_leak_is_shown_and_ends_in_exit_code_3(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--baselines", "magic"], 1, "there is no 'magic'"),
+        (["--baselines", "magic"], 1, "there is no baseline 'magic'"),
         (["--seeds", "one"], 1, "--seeds 'one'"),
         (["--seeds", "-1"], 1, "--seeds '-1'"),
         (["--split", "random"], 2, "--split"),

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from llmrec.evaluate.baselines.factorisation import implicit_cpu
 from llmrec.evaluate.model import Setting
 from llmrec.progress import Progress
+from llmrec.rank.als import implicit_cpu
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
 from llmrec.rank.log import Log, Rows
@@ -71,11 +71,7 @@ class Bpr:
     )
 
     def fit(self, catalog: Catalog, log: Log, setting: Setting, seed: int, progress: Progress) -> FittedBpr:
-        """Factorise.
-
-        Raises:
-            MissingExtraError: ``implicit`` is not installed.
-        """
+        """Factorise."""
         known, regularisation = log.counts > 0, float(setting["regularisation"])
         with implicit_cpu() as implicit:
             model = implicit.bpr.BayesianPersonalizedRanking(

@@ -1,4 +1,4 @@
-"""Baseline ``ease``: the linear autoencoder of Steck (WWW 2019), by the channel ``linear``."""
+"""Baseline ``ease``: the linear autoencoder of Steck (WWW 2019), by the channel ``linear`` of small logs."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ import numpy as np
 from llmrec.config import RankSettings
 from llmrec.evaluate.model import Setting
 from llmrec.progress import Progress
+from llmrec.rank import ease
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
-from llmrec.rank.linear import Linear
 from llmrec.rank.log import Log
+from llmrec.rank.top import top
 
 
 @dataclass(frozen=True, slots=True)
 class FittedEase:
     """The channel, asked for the whole catalog."""
 
-    channel: Linear
+    channel: ease.Ease
 
     def score(self, taste: Taste) -> Scores | None:
         """Scores of equation 3, 0 for items without events; None where no item of the history has any."""
         scores = self.channel.score(taste, np.arange(self.channel.places.size))
         return None if scores is None else np.nan_to_num(scores, nan=0.0)
+
+
+LARGEST = 10_000
+"""Side of the matrix that is inverted."""
 
 
 class Ease:
@@ -41,5 +46,7 @@ class Ease:
         Raises:
             ConfigError: λ is too small for the log.
         """
+        if min((log.lengths > 0).sum(), (log.counts > 0).sum()) > LARGEST:
+            log = log.where(np.isin(log.rows, top(log.counts.astype(np.float32), LARGEST)))
         settings = RankSettings(ease_lambda=float(setting["regularisation"]), ease_forgetting=0)
-        return FittedEase(Linear.fit(catalog, log, settings, progress))
+        return FittedEase(ease.Ease.fit(catalog, log, settings, progress))

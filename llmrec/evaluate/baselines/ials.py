@@ -10,9 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from llmrec.evaluate.baselines.factorisation import implicit_cpu
 from llmrec.evaluate.model import Setting
 from llmrec.progress import Progress
+from llmrec.rank.als import implicit_cpu
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
 from llmrec.rank.log import Log
@@ -49,11 +49,7 @@ class Ials:
     )
 
     def fit(self, catalog: Catalog, log: Log, setting: Setting, seed: int, progress: Progress) -> FittedIals:
-        """Factorise.
-
-        Raises:
-            MissingExtraError: ``implicit`` is not installed.
-        """
+        """Factorise."""
         iterations = int(setting["iterations"])
         with implicit_cpu() as implicit, progress.task("ials", iterations, "iterations") as task:
             model = implicit.als.AlternatingLeastSquares(

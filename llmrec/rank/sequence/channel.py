@@ -34,6 +34,7 @@ class Sequence:
     """
 
     name = "sequence"
+    settings = ("sequence_epochs", "seed")
 
     def __init__(self, catalog: Catalog, rows: Rows, weights: Weights) -> None:
         self.catalog = catalog

@@ -23,7 +23,7 @@ from llmrec.rank.sequence.network import Network
 Windows = tuple[Rows, NDArray[np.bool_]]
 """Items (windows, LENGTH + 1), the oldest first, and which places hold one; the empty ones come first."""
 
-_BATCH = 64
+_BATCH = 16
 _RATE = 2e-3
 _WARM_UP = 50
 """Steps."""
