@@ -164,7 +164,7 @@ class RankSettings(_Settings):
     new_items: float = Field(
         default=5.0, gt=0, description="how often new items are shown, 1: by their share of the catalog"
     )
-    new_limit: float = Field(default=0.25, gt=0, le=1, description="largest share of new items in a list")
+    new_limit: float = Field(default=0.33, gt=0, le=1, description="largest share of new items in a list")
     new_days: float = Field(
         default=30.0, ge=0, description="days for which an item without events that came later is new"
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from llmrec import __version__
 from llmrec.encode import load_encoder
 from llmrec.errors import EvaluationError, RequestError
 from llmrec.evaluate.baselines import BASELINES
@@ -60,6 +63,19 @@ class Evaluation:
         encoder = load_encoder(settings.models.encoder, settings.encoder, self.progress)
         return UserTexts(self.workspace, self.catalog, encoder)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes with whatever a result depends on: log, items, encoder, prompt, settings, version."""
+        known = [
+            self.log.fingerprint(self.catalog.ids),
+            hashlib.sha256("\n".join(self.catalog.ids).encode()).hexdigest(),
+            self.snapshot.encoder_fingerprint,
+            self.snapshot.prompt,
+            self.settings.model_dump(),
+            __version__,
+        ]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
+
     def taste(self, split: Split, case: Case) -> Taste:
         """What is known of the user at a case, with the vector of their text."""
         known = split.taste(case)
@@ -72,6 +88,7 @@ class Evaluation:
         baselines: Sequence[str] = tuple(BASELINES),
         seeds: Sequence[int] = (0,),
         ablate: bool = False,
+        variants: bool = True,
     ) -> Document:
         """What the recommender and the baselines reach, as ``llmrec evaluate --json`` prints it.
 
@@ -80,6 +97,7 @@ class Evaluation:
             baselines: names in :data:`llmrec.evaluate.baselines.BASELINES`.
             seeds: of training; values are means over them.
             ablate: also remove each channel and each modality in turn.
+            variants: also early and late fusion.
 
         Raises:
             RequestError: a name is none.
@@ -89,6 +107,7 @@ class Evaluation:
         check_names("baseline", baselines, BASELINES)
         stages = SPLITS[split](self.log)
         compared, removed = fusion_models(self.settings, self.users, self.catalog)
+        compared = compared if variants else compared[:1]
         models: list[Model] = [*(BASELINES[name] for name in dict.fromkeys(baselines)), *compared]
         asked = [*models, *(removed if ablate else ())]
         results = evaluate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -145,7 +144,7 @@ class Tuning:
         self.present = evaluation.settings.model_dump(include=set(self.space))
         self.validation = SPLITS[split](evaluation.log)[0]
         self._candidate = _Candidate(evaluation.settings, _Remembered(evaluation.users))
-        self.path = evaluation.workspace.root / "tuning" / f"{split}-{self._digest()}.jsonl"
+        self.path = evaluation.workspace.root / "tuning" / f"{split}-{evaluation.fingerprint}.jsonl"
 
     def __call__(self, count: int) -> Tuned:
         """Try settings until there are ``count`` of them, those of earlier runs included.
@@ -203,17 +202,6 @@ class Tuning:
             progress=evaluation.progress,
         )
         return Tried(setting, result.values[CHOSEN_BY])
-
-    def _digest(self) -> str:
-        evaluation = self.evaluation
-        known = [
-            evaluation.log.fingerprint(evaluation.catalog.ids),
-            len(evaluation.catalog),
-            evaluation.snapshot.encoder_fingerprint,
-            evaluation.snapshot.prompt,
-            evaluation.settings.model_dump(),
-        ]
-        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
     def _read(self) -> list[Tried]:
         """What was tried; a last line that a kill cut off is dropped."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from llmrec.cli.evaluate import print_models
 from llmrec.cli.index import WorkspaceOption
 from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
 from llmrec.cli.recommend import print_explanations, print_recommendations
@@ -16,11 +19,13 @@ from llmrec.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from llmrec.demo.found import Found
+    from llmrec.progress import Progress
 
 _DATASET = "movielens-100k"
 _SHOWN_HISTORY = 8
 _EXPLAINED = 3
 _SHOWN_WORDS = 18
+_BASELINES = ("popularity", "itemknn", "ease")
 _SHELF_COLUMNS = ("asked", "found", "by", "which says")
 
 
@@ -29,7 +34,7 @@ def demo(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Recommend films of MovieLens-100K with explanations; then find things by picture, speech and video."""
+    """Recommend films of MovieLens-100K with explanations; find things by what they show or say; evaluate."""
     from llmrec.assets import home, resolve
     from llmrec.demo.found import ask_shelf
     from llmrec.indexing import IndexRun, Sources
@@ -50,7 +55,10 @@ def demo(
         if as_json:
             entries = [entry.to_json() for entry in (*explained, *found[_EXPLAINED:])]
             shelf = [answer.to_json() for answer in ask_shelf(_shelf(root), progress)]
-            print_json({"user_id": user, "recommendations": entries, "shelf": shelf})
+            evaluation = _evaluate(root, progress)[0]["models"]
+            print_json(
+                {"user_id": user, "recommendations": entries, "shelf": shelf, "evaluation": evaluation}
+            )
             return
         read = f"MovieLens-100K: {report.items:,} films, {report.events:,} ratings, in {root}"
         console.print(plain(read), style="dim")
@@ -65,8 +73,26 @@ def demo(
         _print_shelf(ask_shelf(_shelf(root), progress))
     except MissingExtraError as error:
         console.print(plain(f"The shelf of pictures, sound and video is left out. {error}"))
+    document, page = _evaluate(root, progress)
+    print_models(document)
     console.print()
-    console.print(plain(_next_steps(root, user, found[0].item_id, time.monotonic() - began)), soft_wrap=True)
+    console.print(
+        plain(_next_steps(root, user, found[0].item_id, page, time.monotonic() - began)), soft_wrap=True
+    )
+
+
+def _evaluate(root: Path, progress: Progress) -> tuple[dict[str, Any], Path]:
+    """The evaluation of the recommender on its log, made once for a state of the workspace, and its page."""
+    from llmrec.evaluate.render import HTML, JSON, write_report
+    from llmrec.evaluating import Evaluation
+    from llmrec.workspace import Workspace
+
+    with closing(Workspace(root)) as workspace:
+        evaluation = Evaluation(workspace, progress)
+        folder = root / "reports" / f"demo-{evaluation.fingerprint}"
+        if not folder.is_dir():
+            write_report(evaluation.report(baselines=_BASELINES, variants=False), folder)
+    return json.loads((folder / JSON).read_text(encoding="utf-8")), folder / HTML
 
 
 def _shelf(root: Path) -> Path:
@@ -96,8 +122,9 @@ def _around(text: str, query: str) -> str:
     return f"{'…' if start else ''}{shown}{'…' if start + _SHOWN_WORDS < len(words) else ''}"
 
 
-def _next_steps(root: Path, user: str, item: str, seconds: float) -> str:
+def _next_steps(root: Path, user: str, item: str, report: Path, seconds: float) -> str:
     return (
+        f"Report: {report}\n"
         f"Done in {seconds:.0f} s. Try next:\n"
         f'  llmrec recommend --query "a robot that learns to feel" --workspace {root}\n'
         f'  llmrec recommend {user} --where "release_year >= 1990" --explain --workspace {root}\n'

@@ -71,6 +71,15 @@ def _seeds(text: str) -> list[int]:
 
 
 def _print(document: dict[str, Any], folder: Path) -> None:
+    print_models(document)
+    for leak in document["protocol"]["leakage"]:
+        told = f"leak, {leak['stage']}: {leak['what']} ({leak['count']}, such as {leak['example']})"
+        console.print(plain(told), style="bold red")
+    console.print(plain(f"Report: {folder / 'report.html'}"), soft_wrap=True)
+
+
+def print_models(document: dict[str, Any]) -> None:
+    """The main table of a report."""
     entries = document["models"]
     compared = next((entry["difference"]["to"] for entry in entries if "difference" in entry), None)
     rows = [
@@ -83,10 +92,6 @@ def _print(document: dict[str, Any], folder: Path) -> None:
     ]
     title = f"{document['protocol']['split']}: mean and 95% interval over users"
     print_table(title, ["model", *_SHOWN, f"ndcg@10 against {compared}" if compared else ""], rows)
-    for leak in document["protocol"]["leakage"]:
-        told = f"leak, {leak['stage']}: {leak['what']} ({leak['count']}, such as {leak['example']})"
-        console.print(plain(told), style="bold red")
-    console.print(plain(f"Report: {folder / 'report.html'}"), soft_wrap=True)
 
 
 def _span(of: Mapping[str, float], form: str) -> str:

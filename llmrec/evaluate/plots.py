@@ -94,7 +94,15 @@ def _cells(weights: Mapping[str, Mapping[str, float]]) -> str:
         for down, row in enumerate(cells):
             for across, value in enumerate(row):
                 color = "white" if value > middle else "black"
-                axes.text(across + 0.5, down + 0.5, f"{value:.2f}", ha="center", va="center", color=color, fontsize=8)
+                axes.text(
+                    across + 0.5,
+                    down + 0.5,
+                    f"{value:.2f}",
+                    ha="center",
+                    va="center",
+                    color=color,
+                    fontsize=8,
+                )
         axes.set_xticks(np.arange(len(channels)) + 0.5, [textwrap.fill(name, 10) for name in channels])
         axes.set_yticks(np.arange(len(weights)) + 0.5, [*weights])
         axes.invert_yaxis()

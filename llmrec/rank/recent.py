@@ -17,7 +17,7 @@ from llmrec.rank.top import top
 
 
 class Recent:
-    """Logarithm of one plus the number of events shortly before the question, each halved in ``half_life``.
+    """Logarithm of one plus the number of events up to the question, each halved in ``half_life``.
 
     Args:
         size: rows of the catalog.
@@ -75,7 +75,7 @@ class Recent:
         return self._count(taste.now)
 
     def _count(self, now: float) -> Scores:
-        first, end = np.searchsorted(self.times, (now - 20 * self.half_life, now))
+        first, end = np.searchsorted(self.times, (now - 20 * self.half_life, now), side="right")
         rows = self.rows[first:end]
         shares = np.exp2((self.times[first:end] - now) / self.half_life)
         present = rows >= 0

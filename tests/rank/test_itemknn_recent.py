@@ -162,7 +162,8 @@ def test_recent_events_halve_in_a_half_life() -> None:
 def test_nothing_after_the_question_is_recent() -> None:
     channel = recent({0: [10.0], 1: [20.0], 2: [30.0]})
     assert (scored(channel, taste(now=20.5 * DAY), 5) > 0).tolist() == [True, True, False, False, False]
-    assert (scored(channel, taste(now=20 * DAY), 5) > 0).tolist() == [True, False, False, False, False]
+    assert (scored(channel, taste(now=20 * DAY), 5) > 0).tolist() == [True, True, False, False, False]
+    assert (scored(channel, taste(now=19.9 * DAY), 5) > 0).tolist() == [True, False, False, False, False]
     assert channel.score(taste(now=10 * DAY), np.arange(5)) is None
     assert channel.propose(taste(now=20.5 * DAY), 5).tolist() == [1, 0]
     assert channel.propose(taste(now=9 * DAY), 5).tolist() == []

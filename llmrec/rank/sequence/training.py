@@ -24,19 +24,19 @@ Windows = tuple[Rows, NDArray[np.bool_]]
 """Items (windows, LENGTH + 1), the oldest first, and which places hold one; the empty ones come first."""
 
 _BATCH = 16
-_RATE = 2e-3
+_RATE = 4e-3
 _WARM_UP = 50
 """Steps."""
 _DECAY = 0.01
 _AVERAGED = 0.99
 """Share of the average that stays at each step."""
-_PATIENCE = 3
+_PATIENCE = 2
 """Epochs without progress after which training stops."""
 _JUDGED = 500
 """Users at most of whose last events progress is judged by."""
 _LAST = 5
 """So many of their last events."""
-_SAMPLED = 2_000
+_SAMPLED = 1_000
 """Items drawn at random for the softmax of a step."""
 
 
