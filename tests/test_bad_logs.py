@@ -78,7 +78,8 @@ def test_a_training_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch
 )
 def test_a_log_that_is_very_uneven(tmp_path: Path, chosen: int) -> None:
     items = [Item(f"i{number}") for number in range(MANY)]
-    table = write(ItemStore(str(tmp_path)), None, items, vectors=unit_vectors(MANY))
+    store = ItemStore(str(tmp_path))
+    table = write(store, None, items, vectors=unit_vectors(MANY), index_rows=2 * MANY)
     catalog = Catalog(table, exact_items=MANY)
     rng = np.random.default_rng(0)
     log = log_of(

@@ -88,7 +88,7 @@ def _examples(
     with progress.task("Asking the channels", total=len(held), unit="questions") as task:
         for at, target in enumerate(held.targets.tolist()):
             taste = held.taste(at, None if texts is None else texts[at])
-            rows = np.union1d(panel.candidates(taste, 0), [target])
+            rows = panel.candidates(taste, also=held.targets[at : at + 1])
             rows = rows[~np.isin(rows, taste.history)]
             place = int(np.searchsorted(rows, target))
             examples.append(

@@ -87,14 +87,25 @@ class Panel:
         found = {name: self.channels[name].score(taste, rows) for name in asked}
         return {name: scores for name, scores in found.items() if scores is not None}
 
-    def candidates(self, taste: Taste, wanted: int, allowed: Rows | None = None) -> Rows:
-        """Rows worth scoring: all of an exact catalog, else what channels propose and some of ``allowed``."""
+    def candidates(
+        self, taste: Taste, wanted: int = 0, allowed: Rows | None = None, also: Rows | None = None
+    ) -> Rows:
+        """Rows worth scoring, ascending: all of an exact catalog, else what channels propose.
+
+        Args:
+            taste: for whom.
+            wanted: how many will be asked for.
+            allowed: the only rows that may be answered; some of them are among the candidates.
+            also: rows that are among the candidates in any case.
+        """
         if self.catalog.exact:
             return np.arange(len(self.catalog))
         count = max(self.settings.candidates, 2 * wanted)
         proposed = [channel.propose(taste, count) for channel in self.channels.values()]
         if allowed is not None:
             proposed.append(allowed[:count])
+        if also is not None:
+            proposed.append(also)
         return np.unique(np.concatenate([np.empty(0, np.intp), *proposed]))
 
     def gate(self, taste: Taste, rows: Rows) -> Mapping[str, Scores]:

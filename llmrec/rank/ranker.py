@@ -242,7 +242,7 @@ class Ranker:
     def influence(self, taste: Taste, row: int) -> Scores:
         """What each history item adds to the score of ``row``, in units of the score, (history,)."""
         total = np.zeros(len(taste.history), np.float32)
-        rows = np.union1d(self.panel.candidates(taste, 0), [row])
+        rows = self.panel.candidates(taste, also=np.array([row], np.intp))
         rows = rows[~np.isin(rows, taste.history) | (rows == row)]
         place, gate = int(np.searchsorted(rows, row)), self.panel.gate(taste, rows)
         scorer = self._scorer_for(taste)
