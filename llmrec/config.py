@@ -129,6 +129,7 @@ WEIGHTS = {
     "sequence": 1.0,
     "itemknn": 1.0,
     "linear": 1.0,
+    "factors": 0.5,
     "semantic": 0.5,
     "fields.text": 0.1,
     "fields.picture": 0.1,

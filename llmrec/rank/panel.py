@@ -11,6 +11,7 @@ from llmrec.config import RankSettings
 from llmrec.progress import Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Channel, ChannelType, Scores, Taste
+from llmrec.rank.factors import Factors
 from llmrec.rank.features import Features
 from llmrec.rank.fields import FIELDS
 from llmrec.rank.itemknn import ItemKnn
@@ -25,6 +26,7 @@ CHANNELS: dict[str, ChannelType] = {
     "sequence": Sequence,
     "itemknn": ItemKnn,
     "linear": Linear,
+    "factors": Factors,
     "semantic": Semantic,
     **FIELDS,
     "popularity": Popularity,

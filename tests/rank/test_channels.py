@@ -37,7 +37,7 @@ def taste(request: pytest.FixtureRequest) -> Taste:
 
 
 def test_every_channel_is_listed_under_its_name(channels: dict[str, Channel]) -> None:
-    assert len(channels) == 10
+    assert len(channels) == 11
     assert {name: channel.name for name, channel in channels.items()} == {name: name for name in CHANNELS}
     assert set(WEIGHTS) == set(CHANNELS)
 
@@ -49,7 +49,7 @@ def test_scores_are_float32_of_the_rows_asked_for_and_nan_only_for_what_is_unkno
     if full is None:
         return
     assert (full.shape, full.dtype) == ((ITEMS,), np.float32)
-    unknown = (world.log.counts == 0) & (channel.name in ("itemknn", "linear"))
+    unknown = (world.log.counts == 0) & (channel.name in ("itemknn", "linear", "factors"))
     np.testing.assert_array_equal(np.isnan(full), unknown)
     assert not np.isinf(full).any()
     for rows in ([7], [60, 2, 119], []):
@@ -68,6 +68,7 @@ def test_something_is_said_of_a_taste_that_is_known(channels: dict[str, Channel]
         "sequence": {"history", "both", "cold item", "everything"},
         "itemknn": {"history", "both", "everything"},
         "linear": {"history", "both", "everything"},
+        "factors": {"history", "both", "everything"},
         "semantic": {"text", "both", "cold item", "everything"},
         "fields.text": {"history", "both", "cold item", "everything"},
         "fields.picture": set(),

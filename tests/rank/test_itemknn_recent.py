@@ -164,7 +164,7 @@ def test_nothing_after_the_question_is_recent() -> None:
     assert (scored(channel, taste(now=20.5 * DAY), 5) > 0).tolist() == [True, True, False, False, False]
     assert (scored(channel, taste(now=20 * DAY), 5) > 0).tolist() == [True, True, False, False, False]
     assert (scored(channel, taste(now=19.9 * DAY), 5) > 0).tolist() == [True, False, False, False, False]
-    assert channel.score(taste(now=10 * DAY), np.arange(5)) is None
+    assert channel.score(taste(now=9.9 * DAY), np.arange(5)) is None
     assert channel.propose(taste(now=20.5 * DAY), 5).tolist() == [1, 0]
     assert channel.propose(taste(now=9 * DAY), 5).tolist() == []
 

@@ -11,9 +11,9 @@ from scipy.special import expit
 
 from llmrec.evaluate.model import Setting
 from llmrec.progress import Progress
-from llmrec.rank.als import implicit_cpu
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
+from llmrec.rank.factors import implicit_cpu
 from llmrec.rank.log import Log, Rows
 
 _PAIRS = 5_000

@@ -1,4 +1,4 @@
-"""Baseline ``ease``: the linear autoencoder of Steck (WWW 2019), by the channel ``linear`` of small logs."""
+"""Baseline ``ease``: the linear autoencoder of Steck (WWW 2019), by the channel ``linear``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from llmrec.config import RankSettings
 from llmrec.evaluate.model import Setting
 from llmrec.progress import Progress
-from llmrec.rank import ease
+from llmrec.rank import linear
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
 from llmrec.rank.log import Log
@@ -20,7 +20,7 @@ from llmrec.rank.top import top
 class FittedEase:
     """The channel, asked for the whole catalog."""
 
-    channel: ease.Ease
+    channel: linear.Linear
 
     def score(self, taste: Taste) -> Scores | None:
         """Scores of equation 3, 0 for items without events; None where no item of the history has any."""
@@ -48,5 +48,7 @@ class Ease:
         """
         if min((log.lengths > 0).sum(), (log.counts > 0).sum()) > LARGEST:
             log = log.where(np.isin(log.rows, top(log.counts.astype(np.float32), LARGEST)))
-        settings = RankSettings(ease_lambda=float(setting["regularisation"]), ease_forgetting=0)
-        return FittedEase(ease.Ease.fit(catalog, log, settings, progress))
+        settings = RankSettings(
+            ease_lambda=float(setting["regularisation"]), ease_forgetting=0, ease_side=LARGEST
+        )
+        return FittedEase(linear.Linear.fit(catalog, log, settings, progress))

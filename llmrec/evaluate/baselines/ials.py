@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from llmrec.evaluate.model import Setting
 from llmrec.progress import Progress
-from llmrec.rank.als import implicit_cpu
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
+from llmrec.rank.factors import implicit_cpu
 from llmrec.rank.log import Log
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from llmrec.config import RankSettings
 from llmrec.errors import ConfigError
 from llmrec.rank.channel import Taste
-from llmrec.rank.ease import Ease
+from llmrec.rank.linear import Linear
 from llmrec.rank.log import Log
 
 LAMBDA = 7.0
@@ -36,11 +36,11 @@ def log(users: int, items: int, seed: int = 0) -> NDArray[np.float64]:
     return matrix
 
 
-def fit(matrix: NDArray[np.float64], **settings: float) -> Ease:
+def fit(matrix: NDArray[np.float64], **settings: float) -> Linear:
     catalog = SimpleNamespace(__len__=lambda: matrix.shape[1])
     events = [(f"u{user:03d}", str(row), 0.0, 1.0) for user, row in zip(*matrix.nonzero(), strict=True)]
     rows = {str(row): row for row in range(matrix.shape[1])}
-    return Ease.fit(
+    return Linear.fit(
         catalog,
         Log.of(events, rows, matrix.shape[1]),
         RankSettings(**{"ease_lambda": LAMBDA, "ease_forgetting": 0, **settings}),
@@ -79,7 +79,9 @@ def test_both_sides_give_the_same_scores() -> None:
     assert dual.dual
     part = matrix[:, dual.places.rows]
     inverse = np.linalg.inv(part.T @ part + LAMBDA * np.eye(len(dual.places.rows))).astype(np.float32)
-    primal = Ease(60, dual.matrix, inverse, np.diagonal(inverse).copy(), dual.places.rows, LAMBDA, dual=False)
+    primal = Linear(
+        60, dual.matrix, inverse, np.diagonal(inverse).copy(), dual.places.rows, LAMBDA, dual=False
+    )
     for history in ([1], [1, 2, 3], list(range(0, 60, 7))):
         one, other = (channel.score(taste(*history), np.arange(60)) for channel in (dual, primal))
         assert one is not None
@@ -153,6 +155,16 @@ def test_the_order_and_repetition_of_a_history_do_not_matter() -> None:
     once = channel.score(taste(3, 7), np.arange(30))
     assert once is not None
     np.testing.assert_allclose(channel.score(taste(7, 3, 7), np.arange(30)), once, atol=1e-6)
+
+
+def test_of_a_log_too_large_for_either_side_nothing_is_learnt() -> None:
+    matrix = log(40, 50)
+    side = min(np.count_nonzero(matrix.any(axis=0)), np.count_nonzero(matrix.any(axis=1)))
+    assert fit(matrix, ease_side=side).score(taste(2, 3), np.arange(50)) is not None
+    large = fit(matrix, ease_side=side - 1)
+    assert large.score(taste(2, 3), np.arange(50)) is None
+    assert large.influence(taste(2, 3), 4) is None
+    assert large.propose(taste(2, 3), 5).tolist() == []
 
 
 def test_a_log_without_events() -> None:

@@ -1,4 +1,4 @@
-"""ALS: what ``implicit`` trains is answered for any history, and when it takes EASE's place."""
+"""ALS: what ``implicit`` trains is answered for any history."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from catalogs import World
 
 from llmrec.config import RankSettings
-from llmrec.rank.als import ALPHA, FACTORS, LAMBDA, Als, implicit_cpu
 from llmrec.rank.channel import Taste
-from llmrec.rank.ease import Ease
-from llmrec.rank.linear import Linear
+from llmrec.rank.factors import ALPHA, FACTORS, LAMBDA, Factors, implicit_cpu
 from llmrec.rank.log import Log
 
 USERS, SIZE = 80, 60
@@ -32,15 +29,15 @@ def log() -> Log:
 
 
 @pytest.fixture(scope="module")
-def channel(log: Log) -> Als:
-    return Als.fit(SimpleNamespace(), log, RankSettings())  # type: ignore[arg-type]
+def channel(log: Log) -> Factors:
+    return Factors.fit(SimpleNamespace(), log, RankSettings())  # type: ignore[arg-type]
 
 
 def taste(*rows: int) -> Taste:
     return Taste(np.array(rows, np.intp))
 
 
-def test_a_history_is_folded_in_as_implicit_does(channel: Als, log: Log) -> None:
+def test_a_history_is_folded_in_as_implicit_does(channel: Factors, log: Log) -> None:
     rows = channel.places.rows
     with implicit_cpu() as implicit:
         model = implicit.als.AlternatingLeastSquares(
@@ -57,7 +54,7 @@ def test_a_history_is_folded_in_as_implicit_does(channel: Als, log: Log) -> None
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_what_a_group_chooses_ranks_first(channel: Als) -> None:
+def test_what_a_group_chooses_ranks_first(channel: Factors) -> None:
     best = channel.propose(taste(2, 5), 10)
     assert (best < SIZE // 2).sum() >= 9
     scores = channel.score(taste(2, 5), np.arange(SIZE))
@@ -67,7 +64,7 @@ def test_what_a_group_chooses_ranks_first(channel: Als) -> None:
     assert len(channel.propose(taste(SIZE - 1), 5)) == 0
 
 
-def test_influences_add_up_to_the_score(channel: Als) -> None:
+def test_influences_add_up_to_the_score(channel: Factors) -> None:
     asked = taste(2, SIZE - 1, 5, 31)
     influence, score = channel.influence(asked, 7), channel.score(asked, np.array([7]))
     assert influence is not None
@@ -76,16 +73,3 @@ def test_influences_add_up_to_the_score(channel: Als) -> None:
     assert influence[1] == 0
     assert channel.influence(asked, SIZE - 1) is None
     assert channel.influence(taste(SIZE - 1), 7) is None
-
-
-def test_it_takes_over_where_both_sides_of_the_log_are_large(world: World) -> None:
-    users = int((world.log.lengths > 0).sum())
-    for side, kind in ((users - 1, Als), (users, Ease)):
-        settings = world.settings.model_copy(update={"ease_side": side})
-        channel = Linear.fit(world.exact, world.log, settings)
-        assert type(channel) is kind
-        restored = Linear.restore(world.exact, channel.state(), settings)
-        assert type(restored) is kind
-        history = Taste(world.log.rows[world.log.span(0)])
-        rows = np.arange(world.log.size)
-        np.testing.assert_array_equal(channel.score(history, rows), restored.score(history, rows))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Channel ``linear`` of large logs: implicit ALS (Hu, Koren and Volinsky, ICDM 2008), by ``implicit``.
+"""Channel ``factors``: implicit ALS (Hu, Koren and Volinsky, ICDM 2008), by ``implicit``.
 
 With item factors Y, a history h solves (YᵀY + α·Yₕᵀ·Yₕ + λI) u = (1 + α)·Yₕᵀ·1, and items score as Yu. So any
 history is answered, also one that training has not seen, and a score is a sum over the history's items.
@@ -22,14 +22,14 @@ from llmrec.rank.log import Log, Rows
 from llmrec.rank.places import Places
 from llmrec.rank.top import top
 
-FACTORS = 64
+FACTORS = 128
 ITERATIONS = 15
-ALPHA = 3.0
+ALPHA = 1.0
 """How much more an event counts than the absence of one."""
 LAMBDA = 10.0
 
 
-class Als:
+class Factors:
     """Scores by factors.
 
     Args:
@@ -38,7 +38,8 @@ class Als:
         factors: of these items, (rows, FACTORS).
     """
 
-    name = "linear"
+    name = "factors"
+    settings = ("seed",)
 
     def __init__(self, size: int, rows: Rows, factors: Scores) -> None:
         self.places = Places(size, rows)
@@ -50,9 +51,11 @@ class Als:
     ) -> Self:
         """Factorise the log."""
         rows = np.flatnonzero(log.counts)
+        if not len(rows):
+            return cls(log.size, rows, np.empty((0, FACTORS), np.float32))
         with (
             implicit_cpu() as implicit,
-            progress.task("Training channel linear", ITERATIONS, "iterations") as task,
+            progress.task("Training channel factors", ITERATIONS, "iterations") as task,
         ):
             model = implicit.als.AlternatingLeastSquares(
                 factors=FACTORS,
