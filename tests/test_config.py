@@ -89,7 +89,7 @@ def test_weights_that_are_not_named_keep_their_defaults() -> None:
 
 def test_a_weight_of_no_channel_is_refused_with_the_choices() -> None:
     with pytest.raises(
-        ConfigError, match="semantics, trends; channels: sequence, itemknn, linear, semantic, "
+        ConfigError, match="semantics, trends; channels: sequence, itemknn, linear, factors, semantic, "
     ):
         parse_settings("[rank.weights]\nlinear = 1\ntrends = 1\nsemantics = 2\n", "x")
 
