@@ -1,0 +1,233 @@
+"""Training of an adapter: from a model and a corpus to the state that ranks best, by way of checkpoints."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from llmrec.errors import MissingExtraError, TrainingError
+from llmrec.progress import Progress
+from llmrec.rank.log import Log
+from llmrec.runtime.devices import has_gpu
+from llmrec.training.corpus import Corpus
+from llmrec.training.curve import curve_of
+from llmrec.training.judge import METRIC
+from llmrec.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from llmrec.training.trainer import Watch
+
+_STATE = "trainer_state.json"
+"""The last file of a checkpoint: one without it is not whole."""
+_LOGGED = 50
+"""Points of the curve of the loss, about."""
+
+Judge = Callable[[Any], Mapping[str, float]]
+"""Metrics of a ``SentenceTransformer`` as it is, among them :data:`METRIC`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A run that ended; the model has its best state.
+
+    Args:
+        after: metrics of that state on validation.
+        curve: what was logged, by step.
+        steps: that were made.
+        best_step: of the state.
+    """
+
+    after: Mapping[str, float]
+    curve: list[dict[str, float]]
+    steps: int
+    best_step: int
+
+
+def train(
+    model: Any,
+    corpus: Corpus,
+    log: Log,
+    judge: Judge,
+    before: Mapping[str, float],
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    base: str,
+    pad_token: int,
+    resume: bool,
+    progress: Progress,
+) -> Trained:
+    """Train the adapter that is on a model.
+
+    A run that goes on from its checkpoint gives the same adapter as one that was never stopped, on the same
+    machine and libraries. Ctrl-C ends it after the present step, with a checkpoint.
+
+    Args:
+        model: a ``SentenceTransformer`` with an adapter.
+        corpus: to learn from.
+        log: the training period.
+        judge: validation.
+        before: metrics of the base model.
+        settings: of the run.
+        folder: of the checkpoints.
+        base: name of the base model.
+        pad_token: id that fills up short texts.
+        resume: go on from the last checkpoint, where there is one.
+        progress: shows steps, loss, speed and validation.
+
+    Raises:
+        TrainingError: the loss became NaN or diverged, the run was interrupted, or the disk is full.
+        MissingExtraError: a library of the ``finetune`` extra is not installed.
+    """
+    try:
+        import accelerate  # noqa: F401
+
+        from llmrec.training.trainer import LoraTrainer, Validation, Watch
+    except ImportError as error:
+        raise MissingExtraError("accelerate", "finetune") from error
+    from transformers import EarlyStoppingCallback
+
+    from llmrec.training.batches import Collator
+    from llmrec.training.loss import NextItemLoss
+
+    begun = last_checkpoint(folder) if resume else None
+    steps = steps_of(len(corpus.pairs), settings)
+    with (
+        _own_randomness(),
+        progress.task("Fine-tuning", total=steps, unit="steps") as task,
+    ):
+        watch = Watch(task)
+        trainer = LoraTrainer(
+            base=base,
+            model=model,
+            args=_arguments(settings, folder, steps, len(corpus.pairs)),
+            train_dataset=corpus.pairs,
+            loss=NextItemLoss(model, settings.temperature, settings.mini_batch_tokens, settings.cached),
+            data_collator=Collator(corpus, log, pad_token, min(settings.batch_size, len(corpus.pairs))),
+            evaluator=Validation(judge),
+            callbacks=[watch, EarlyStoppingCallback(settings.patience)],
+        )
+        _drop_console(trainer)
+        if begun:
+            task.advance(_state(begun)["global_step"])
+        with _interruptible(watch):
+            try:
+                trainer.train(resume_from_checkpoint=str(begun) if begun else None)
+            except OSError as error:
+                raise TrainingError(
+                    f"{folder}: a checkpoint cannot be written: {error.strerror or error}",
+                    "Free space, then go on with --resume.",
+                ) from error
+    state = trainer.state
+    if watch.stop:
+        raise TrainingError(
+            f"fine-tuning: interrupted after step {state.global_step} of {steps}", "Go on with --resume."
+        )
+    curve = curve_of(state.log_history, before)
+    judged = [point for point in curve[1:] if METRIC in point]
+    best = max(judged, key=lambda point: point[METRIC])
+    after = {name: best[name] for name in before}
+    return Trained(after, curve, state.global_step, int(best["step"]))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; one that was cut off while it was written is passed over."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / _STATE).is_file()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def steps_of(pairs: int, settings: TrainingSettings) -> int:
+    """Steps of a run that nothing stops."""
+    steps = settings.epochs * _steps_of_epoch(pairs, settings)
+    return min(steps, settings.max_steps or steps)
+
+
+def _steps_of_epoch(pairs: int, settings: TrainingSettings) -> int:
+    batches = pairs // min(settings.batch_size, pairs)
+    return max(1, -(-batches // settings.accumulation))
+
+
+def _arguments(settings: TrainingSettings, folder: Path, steps: int, pairs: int) -> Any:
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    every = min(steps, max(1, _steps_of_epoch(pairs, settings) // settings.evaluations))
+    bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and has_gpu())
+    return SentenceTransformerTrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulation,
+        learning_rate=settings.learning_rate,
+        warmup_steps=int(settings.warm_up * steps),
+        bf16=bfloat16,
+        use_cpu=not has_gpu(),
+        gradient_checkpointing=settings.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model=f"eval_{METRIC}",
+        greater_is_better=True,
+        logging_steps=max(1, steps // _LOGGED),
+        logging_nan_inf_filter=False,
+        seed=settings.seed,
+        report_to="none",
+        disable_tqdm=True,
+    )
+
+
+def _drop_console(trainer: Any) -> None:
+    """The trainer prints what it logs; llmrec shows its own progress."""
+    from transformers import PrinterCallback, ProgressCallback
+
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
+    return state
+
+
+@contextmanager
+def _interruptible(watch: Watch) -> Iterator[None]:
+    """The first Ctrl-C asks for an end after the present step; a second one ends at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        watch.stop = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """The trainer seeds every generator there is; leave them as they were."""
+    import torch
+
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
