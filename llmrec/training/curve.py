@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from llmrec.errors import MissingExtraError
 from llmrec.training.judge import METRIC
 
 JSON, PNG = "curve.json", "curve.png"
+_SMOOTHED = 3
+_DIVERGED = 2.0
 _KEPT = ("step", "epoch", "loss", "learning_rate", "tokens_per_second")
 
 
@@ -28,6 +32,18 @@ def curve_of(history: Iterable[Mapping[str, float]], before: Mapping[str, float]
         if "loss" in point or METRIC in point:
             curve.append(point)
     return curve
+
+
+def divergence(losses: Sequence[float]) -> tuple[float, float] | None:
+    """The least loss and the present one, where the present one is far beyond it; else None.
+
+    Both are means of a few neighbouring ``losses``, since a single one says little.
+    """
+    if len(losses) < 2 * _SMOOTHED:
+        return None
+    means = np.convolve(losses, np.full(_SMOOTHED, 1 / _SMOOTHED), mode="valid")
+    least, present = float(means.min()), float(means[-1])
+    return (least, present) if present > max(_DIVERGED * least, least + 1) else None
 
 
 def write_curve(curve: Iterable[Mapping[str, float]], folder: Path) -> None:

@@ -18,6 +18,7 @@ from llmrec.errors import MissingExtraError, TrainingError
 from llmrec.progress import Progress
 from llmrec.rank.log import Log
 from llmrec.runtime.devices import has_gpu
+from llmrec.runtime.libraries import quiet
 from llmrec.training.corpus import Corpus
 from llmrec.training.curve import curve_of
 from llmrec.training.judge import METRIC
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _STATE = "trainer_state.json"
 """The last file of a checkpoint: one without it is not whole."""
+_CHECKPOINTING = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": False}}
 _LOGGED = 50
 """Points of the curve of the loss, about."""
 
@@ -102,6 +104,7 @@ def train(
     begun = last_checkpoint(folder) if resume else None
     steps = steps_of(len(corpus.pairs), settings)
     with (
+        quiet(),
         _own_randomness(),
         progress.task("Fine-tuning", total=steps, unit="steps") as task,
     ):
@@ -170,8 +173,7 @@ def _arguments(settings: TrainingSettings, folder: Path, steps: int, pairs: int)
         warmup_steps=int(settings.warm_up * steps),
         bf16=bfloat16,
         use_cpu=not has_gpu(),
-        gradient_checkpointing=settings.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        **(_CHECKPOINTING if settings.gradient_checkpointing else {}),
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",

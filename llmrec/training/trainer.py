@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
@@ -16,13 +15,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from llmrec.errors import TrainingError
 from llmrec.progress import Task, rate
 from llmrec.training.batches import WindowSampler
+from llmrec.training.curve import divergence
 from llmrec.training.judge import METRIC
 from llmrec.training.lora import read_adapter, write_adapter
-
-_DIVERGED = 2.0
-"""Times the loss of the beginning at which a run is taken to go nowhere."""
-_POINTS = 3
-"""Logged losses of which a mean is taken for that."""
 
 
 class LoraTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
@@ -65,17 +60,16 @@ class LoraTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
         """Add the speed.
 
         Raises:
-            TrainingError: the loss has grown far beyond that of the beginning; names the step.
+            TrainingError: the loss has grown far beyond what it was; names the step.
         """
         if "loss" in logs:
             now, (tokens, then) = time.monotonic(), self.counted
             logs["tokens_per_second"] = (self.tokens - tokens) / max(now - then, 1e-9)
             self.counted = (self.tokens, now)
             losses = [entry["loss"] for entry in self.state.log_history if "loss" in entry] + [logs["loss"]]
-            first, last = np.mean(losses[:_POINTS]), np.mean(losses[-_POINTS:])
-            if len(losses) >= 2 * _POINTS and last > _DIVERGED * first:
+            if (grown := divergence(losses)) is not None:
                 raise TrainingError(
-                    f"fine-tuning: the loss grew from {first:.3f} to {last:.3f} by step "
+                    f"fine-tuning: the loss grew from {grown[0]:.3f} to {grown[1]:.3f} by step "
                     f"{self.state.global_step}",
                     "Set a lower learning_rate. The checkpoint before stays, and adapters in use do too.",
                 )

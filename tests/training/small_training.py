@@ -99,7 +99,7 @@ class Bench:
 def bench(folder: Path, **changes: Any) -> Bench:
     """Corpus and questions of the small log, in ``folder``."""
     settings = TrainingSettings.model_validate(
-        {"epochs": 4, "batch_size": 16, "learning_rate": 1e-2, "mini_batch_tokens": 100, **changes}
+        {"epochs": 6, "batch_size": 32, "learning_rate": 3e-3, "mini_batch_tokens": 200, **changes}
     )
     stages = leave_last_out(topical_log())
     log = stages[0].train
@@ -114,12 +114,12 @@ def bench(folder: Path, **changes: Any) -> Bench:
     return Bench(settings, stages, log, pairs, Corpus.open(folder), questions)
 
 
-def tiny_model(folder: Path, lora: LoraSettings = LoraSettings(), seed: int = 0) -> Any:
+def tiny_model(folder: Path, lora: LoraSettings | None = None, seed: int = 0) -> Any:
     """The model in a folder with a new adapter."""
     import torch
 
     model = load_sentence_transformer(read_model_folder(folder, "tiny"), "cpu", torch.float32)
-    add_adapter(model, lora, seed)
+    add_adapter(model, lora or LoraSettings(), seed)
     return model
 
 

@@ -94,7 +94,7 @@ def test_no_user_gives_more_than_their_share(log: Log) -> None:
 
 
 def test_debiasing_thins_popular_items_by_their_count() -> None:
-    log = topical_log(users=600)
+    log = topical_log(users=900, length=4)
     targets = sample_pairs(log, pair_settings(), 0).targets
     kept = sample_pairs(log, pair_settings(debiasing=1.0), 0).targets
     before, after = np.bincount(targets, minlength=30), np.bincount(kept, minlength=30)
