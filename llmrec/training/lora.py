@@ -60,7 +60,7 @@ def write_adapter(model: Any, folder: Path, base: str) -> None:
     Raises:
         OSError: the disk is full, or the folder cannot be written.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
     network = model[0].auto_model
@@ -68,7 +68,7 @@ def write_adapter(model: Any, folder: Path, base: str) -> None:
         f"{_PREFIX}{name}": tensor.detach().cpu().contiguous()
         for name, tensor in network.get_adapter_state_dict(_NAME).items()
     }
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
     config = network.peft_config[_NAME].to_dict() | {"base_model_name_or_path": base, "inference_mode": True}
     text = json.dumps({name: _plain(value) for name, value in sorted(config.items())}, indent=2)
     (folder / CONFIG).write_text(f"{text}\n", encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
 import threading
@@ -22,9 +21,12 @@ from llmrec.runtime.libraries import quiet
 from llmrec.training.corpus import Corpus
 from llmrec.training.curve import curve_of
 from llmrec.training.judge import METRIC
+from llmrec.training.lora import read_adapter
 from llmrec.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
+    from transformers import TrainerState
+
     from llmrec.training.trainer import Watch
 
 _STATE = "trainer_state.json"
@@ -93,16 +95,20 @@ def train(
     try:
         import accelerate  # noqa: F401
 
-        from llmrec.training.trainer import LoraTrainer, Validation, Watch
+        from llmrec.training.trainer import LoraTrainer, Validation, Watch, best_checkpoint
     except ImportError as error:
         raise MissingExtraError("accelerate", "finetune") from error
-    from transformers import EarlyStoppingCallback
+    from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerState
 
     from llmrec.training.batches import Collator
     from llmrec.training.loss import NextItemLoss
 
     begun = last_checkpoint(folder) if resume else None
+    state = TrainerState.load_from_json(str(begun / _STATE)) if begun else TrainerState()
     steps = steps_of(len(corpus.pairs), settings)
+    if _ended(state, steps, settings.patience):
+        read_adapter(model, best_checkpoint(folder, state))
+        return _trained(state, before)
     with (
         quiet(),
         _own_randomness(),
@@ -119,27 +125,17 @@ def train(
             evaluator=Validation(judge),
             callbacks=[watch, EarlyStoppingCallback(settings.patience)],
         )
-        _drop_console(trainer)
-        if begun:
-            task.advance(_state(begun)["global_step"])
-        with _interruptible(watch):
-            try:
-                trainer.train(resume_from_checkpoint=str(begun) if begun else None)
-            except OSError as error:
-                raise TrainingError(
-                    f"{folder}: a checkpoint cannot be written: {error.strerror or error}",
-                    "Free space, then go on with --resume.",
-                ) from error
-    state = trainer.state
+        for printing in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(printing)
+        task.advance(state.global_step)
+        with _interruptible(watch), _disk(folder):
+            trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     if watch.stop:
         raise TrainingError(
-            f"fine-tuning: interrupted after step {state.global_step} of {steps}", "Go on with --resume."
+            f"fine-tuning: interrupted after step {trainer.state.global_step} of {steps}",
+            "Go on with --resume.",
         )
-    curve = curve_of(state.log_history, before)
-    judged = [point for point in curve[1:] if METRIC in point]
-    best = max(judged, key=lambda point: point[METRIC])
-    after = {name: best[name] for name in before}
-    return Trained(after, curve, state.global_step, int(best["step"]))
+    return _trained(trainer.state, before)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -179,6 +175,7 @@ def _arguments(settings: TrainingSettings, folder: Path, steps: int, pairs: int)
         save_strategy="steps",
         save_steps=every,
         save_total_limit=2,
+        restore_callback_states_from_checkpoint=True,
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{METRIC}",
         greater_is_better=True,
@@ -190,17 +187,17 @@ def _arguments(settings: TrainingSettings, folder: Path, steps: int, pairs: int)
     )
 
 
-def _drop_console(trainer: Any) -> None:
-    """The trainer prints what it logs; llmrec shows its own progress."""
-    from transformers import PrinterCallback, ProgressCallback
+def _ended(state: TrainerState, steps: int, patience: int) -> bool:
+    """Whether a run had made all its steps, or waited long enough for a gain, when it was stopped."""
+    stopping = state.stateful_callbacks.get("EarlyStoppingCallback", {})
+    waited: int = stopping.get("attributes", {}).get("early_stopping_patience_counter", 0)
+    return state.global_step >= steps or waited >= patience
 
-    for callback in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(callback)
 
-
-def _state(checkpoint: Path) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads((checkpoint / _STATE).read_text(encoding="utf-8"))
-    return state
+def _trained(state: TrainerState, before: Mapping[str, float]) -> Trained:
+    curve = curve_of(state.log_history, before)
+    best = max((point for point in curve[1:] if METRIC in point), key=lambda point: point[METRIC])
+    return Trained({name: best[name] for name in before}, curve, state.global_step, int(best["step"]))
 
 
 @contextmanager
@@ -233,3 +230,16 @@ def _own_randomness() -> Iterator[None]:
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """A full disk in words; torch reports it in an error of its own."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+            raise
+        raise TrainingError(
+            f"{folder}: a checkpoint cannot be written: {error}", "Free space, then go on with --resume."
+        ) from error

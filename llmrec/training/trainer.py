@@ -82,8 +82,12 @@ class LoraTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
         read_adapter(self.model, Path(checkpoint_path))
 
     def _load_best_model(self) -> None:
-        if self.state.best_model_checkpoint:
-            read_adapter(self.model, Path(self.state.best_model_checkpoint))
+        read_adapter(self.model, best_checkpoint(Path(self.args.output_dir), self.state))
+
+
+def best_checkpoint(folder: Path, state: TrainerState) -> Path:
+    """The checkpoint that ranked best; the state has its path, and the folder may have been moved."""
+    return folder / Path(state.best_model_checkpoint or "").name
 
 
 class Validation(BaseEvaluator):  # type: ignore[misc]

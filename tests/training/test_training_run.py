@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,24 @@ def test_a_run_that_was_interrupted_ends_as_an_unbroken_one(
     assert went_on.steps == unbroken.steps == 20
 
 
+def test_a_run_that_ended_is_not_trained_again(small: Bench, model_folder: Path, tmp_path: Path) -> None:
+    first, again = tiny_model(model_folder), tiny_model(model_folder)
+    ended = run(small, first, tmp_path / "here", max_steps=8)
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert run(small, again, tmp_path / "there", resume=True, max_steps=8) == ended
+    assert_equal(tensors_of(again, tmp_path / "a"), tensors_of(first, tmp_path / "b"))
+
+
+def test_a_full_disk_is_told_and_the_checkpoints_stay(
+    small: Bench, model_folder: Path, tmp_path: Path
+) -> None:
+    every = len(small.pairs) // 32 // 2
+    (tmp_path / f"checkpoint-{2 * every}").write_text("in the place of the folder", encoding="utf-8")
+    with pytest.raises(TrainingError, match="a checkpoint cannot be written"):
+        run(small, tiny_model(model_folder), tmp_path)
+    assert last_checkpoint(tmp_path) == tmp_path / f"checkpoint-{every}"
+
+
 def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     for step in (2, 10):
         (tmp_path / f"checkpoint-{step}").mkdir()
@@ -139,15 +157,26 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
 
 
+def judged_as(small: Bench, values: list[float]) -> Any:
+    """Validation that gives these values, the first of them of the base model."""
+    given = iter(values)
+    return SimpleNamespace(**vars(small), judge=lambda model: {METRIC: next(given)})
+
+
 def test_it_stops_when_validation_no_longer_gains(small: Bench, model_folder: Path, tmp_path: Path) -> None:
-    told = replace(small, questions=small.questions)
-    values = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.1])
-    object.__setattr__(told, "judge", lambda model: {METRIC: next(values)})
-    trained = run(told, tiny_model(model_folder), tmp_path, patience=2)
     every = len(small.pairs) // 32 // 2
+    told = judged_as(small, [0.1, 0.5, 0.4, 0.3, 0.2])
+    trained = run(told, tiny_model(model_folder), tmp_path / "whole", patience=2)
     assert trained.steps == 3 * every, "the best came first, and two more did not gain"
     assert trained.best_step == every
     assert trained.after == {METRIC: 0.5}
+    told = judged_as(small, [0.1, 0.5, 0.4])
+    with pytest.raises(TrainingError, match="interrupted"):
+        run(told, tiny_model(model_folder), tmp_path / "broken", Interrupting(2 * every + 1), patience=2)
+    told = judged_as(small, [0.1, 0.3, 0.2])
+    resumed = run(told, tiny_model(model_folder), tmp_path / "broken", resume=True, patience=2)
+    assert resumed.steps == 3 * every, "it remembers how long it has waited"
+    assert resumed.after == {METRIC: 0.5}
 
 
 def test_nan_stops_it_and_names_the_step(small: Bench, model_folder: Path, tmp_path: Path) -> None:
