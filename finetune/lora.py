@@ -14,6 +14,7 @@ from accelerate import PartialState
 
 from llmrec.errors import LlmrecError
 from llmrec.progress import ConsoleProgress, NoProgress
+from llmrec.runtime.devices import has_gpu
 from llmrec.training.finetuning import finetune
 from llmrec.training.settings import TrainingSettings, load_training_settings
 from llmrec.workspace import Workspace
@@ -28,7 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         settings = load_training_settings(arguments.config) if arguments.config else TrainingSettings()
-        first = PartialState().is_main_process
+        first = PartialState(cpu=not has_gpu()).is_main_process
         with closing(Workspace(arguments.workspace)) as workspace:
             done = finetune(
                 workspace,

@@ -71,11 +71,14 @@ def finetune(
     """
     try:
         from accelerate import PartialState
+        from accelerate.utils import broadcast_object_list
     except ImportError as error:
         raise MissingExtraError("accelerate", "finetune") from error
 
     processes = PartialState(cpu=not has_gpu())
-    name = _resumed(workspace.root, name) if resume else _new(workspace.root, name)
+    if processes.is_main_process:
+        name = _resumed(workspace.root, name) if resume else _new(workspace.root, name)
+    (name,) = broadcast_object_list([name])
     base = Base.of(workspace, progress)
     material = Material(workspace, base, settings)
     run = workspace.root / RUNS / name

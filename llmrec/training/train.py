@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import signal
 import threading
@@ -105,7 +106,8 @@ def train(
 
     begun = last_checkpoint(folder) if resume else None
     state = TrainerState.load_from_json(str(begun / _STATE)) if begun else TrainerState()
-    steps = steps_of(len(corpus.pairs), settings)
+    epoch = steps_of_epoch(len(corpus.pairs), settings)
+    steps = min(settings.epochs * epoch, settings.max_steps or settings.epochs * epoch)
     if _ended(state, steps, settings.patience):
         read_adapter(model, best_checkpoint(folder, state))
         return _trained(state, before)
@@ -118,7 +120,7 @@ def train(
         trainer = LoraTrainer(
             base=base,
             model=model,
-            args=_arguments(settings, folder, steps, len(corpus.pairs)),
+            args=_arguments(settings, folder, steps, epoch),
             train_dataset=corpus.pairs,
             loss=NextItemLoss(model, settings.temperature, settings.mini_batch_tokens, settings.cached),
             data_collator=Collator(corpus, log, pad_token, min(settings.batch_size, len(corpus.pairs))),
@@ -144,21 +146,19 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
-def steps_of(pairs: int, settings: TrainingSettings) -> int:
-    """Steps of a run that nothing stops."""
-    steps = settings.epochs * _steps_of_epoch(pairs, settings)
-    return min(steps, settings.max_steps or steps)
+def steps_of_epoch(pairs: int, settings: TrainingSettings) -> int:
+    """Steps of a pass over the pairs; of several processes each takes a batch of its own."""
+    from accelerate import PartialState
+
+    batches = pairs // min(settings.batch_size, pairs) // PartialState().num_processes
+    steps: int = max(1, math.ceil(batches / settings.accumulation))
+    return steps
 
 
-def _steps_of_epoch(pairs: int, settings: TrainingSettings) -> int:
-    batches = pairs // min(settings.batch_size, pairs)
-    return max(1, -(-batches // settings.accumulation))
-
-
-def _arguments(settings: TrainingSettings, folder: Path, steps: int, pairs: int) -> Any:
+def _arguments(settings: TrainingSettings, folder: Path, steps: int, epoch: int) -> Any:
     from sentence_transformers import SentenceTransformerTrainingArguments
 
-    every = min(steps, max(1, _steps_of_epoch(pairs, settings) // settings.evaluations))
+    every = min(steps, max(1, epoch // settings.evaluations))
     bfloat16 = settings.precision == "bfloat16" or (settings.precision == "auto" and has_gpu())
     return SentenceTransformerTrainingArguments(
         output_dir=str(folder),

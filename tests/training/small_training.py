@@ -45,10 +45,50 @@ def topical_log(users: int = 24, length: int = 8, seed: int = 0) -> Log:
 
 
 def write_tiny_bert(folder: Path) -> Path:
-    """A two-layer BERT of 32 dimensions with random weights, and a tokenizer that knows ``w0`` to ``w63``."""
+    """A two-layer BERT of 32 dimensions with random weights, whose tokenizer knows ``w0`` to ``w63``."""
     import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
+
+    shape = BertConfig(
+        vocab_size=write_words(folder),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+    )
+    torch.manual_seed(0)
+    BertModel(shape).save_pretrained(folder)
+    return folder
+
+
+def write_tiny_llama(folder: Path) -> Path:
+    """A causal model of the same size."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    shape = LlamaConfig(
+        vocab_size=write_words(folder),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        pad_token_id=0,
+        bos_token_id=2,
+        eos_token_id=3,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(shape).save_pretrained(folder)
+    return folder
+
+
+def write_words(folder: Path) -> int:
+    """A tokenizer that knows words; returns its number of tokens."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     folder.mkdir(parents=True)
     vocabulary = {word: at for at, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]"])}
@@ -62,18 +102,7 @@ def write_tiny_bert(folder: Path) -> Path:
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     config = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
-    torch.manual_seed(0)
-    shape = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-    )
-    BertModel(shape).save_pretrained(folder)
-    return folder
+    return len(vocabulary)
 
 
 def tokens_of(rows: Iterable[int]) -> np.ndarray:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -227,3 +228,23 @@ def test_the_command(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(SystemExit, match="1"):
         run()
     assert "'mine'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_adapter(root: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("batch_size: 32\nmax_tokens: 24\nevaluations: 1\nepochs: 2\n", encoding="utf-8")
+    script = Path(__file__).parents[2] / "finetune" / "lora.py"
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    done = subprocess.run(
+        [*launch, str(script), "--workspace", str(root), "--config", str(recipe), "--name", "both"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    card = json.loads((root / "adapters" / "both" / "card.json").read_text(encoding="utf-8"))
+    assert card["steps"] == 2 * (card["data"]["pairs"] // 32 // 2), "each process takes every second batch"
+    assert card["steps"] > 0
+    assert files(root / "adapters") == ["both"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from small_training import PAD, Bench, tiny_model
+from small_training import PAD, Bench, tiny_model, write_tiny_llama
 
 from llmrec.errors import ConfigError, TrainingError
 from llmrec.progress import NoProgress
@@ -238,3 +239,35 @@ def test_layers_that_the_model_lacks_are_named(model_folder: Path) -> None:
     add_adapter(model, LoraSettings(target_modules=("query",)), 0)
     adapted = {name.split(".lora_")[0] for name, part in model.named_parameters() if part.requires_grad}
     assert {name.rpartition(".")[2] for name in adapted} == {"query"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cached": False},
+        {"gradient_checkpointing": True},
+        {"gradient_checkpointing": True, "cached": False},
+        {"precision": "bfloat16"},
+        {"accumulation": 2},
+    ],
+    ids=lambda changes: "-".join(f"{name}={value}" for name, value in changes.items()),
+)
+def test_every_way_to_save_memory_learns(
+    small: Bench, model_folder: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    model = tiny_model(model_folder)
+    trained = run(small, model, tmp_path, epochs=2, **changes)
+    losses = [point["loss"] for point in trained.curve if "loss" in point]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    assert trained.steps == 2 * math.ceil(len(small.pairs) // 32 / changes.get("accumulation", 1))
+
+
+def test_a_causal_model_is_adapted_in_attention_and_mlp(tmp_path: Path, small: Bench) -> None:
+    model = tiny_model(write_tiny_llama(tmp_path / "llama"))
+    adapted = {name.split(".lora_")[0] for name, part in model.named_parameters() if part.requires_grad}
+    assert {name.rpartition(".")[2] for name in adapted} == {
+        *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    }
+    trained = run(small, model, tmp_path / "run", epochs=2, learning_rate=1e-2)
+    losses = [point["loss"] for point in trained.curve if "loss" in point]
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
