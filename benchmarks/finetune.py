@@ -2,7 +2,7 @@
 
     python benchmarks/finetune.py WORKSPACE [--config finetune/small_cpu.yaml] [--steps 4]
 
-Both train the same LoRA layers of the workspace's encoder, on the same pairs, with the cached loss of in-batch
+Both train the same LoRA layers of the encoder, on the same pairs, with the cached loss of in-batch
 negatives and batches of the same number of pairs. The plain trainer takes pairs in a random order and encodes
 both texts of each; ours takes windows, encodes each text once, and in the order of length. Each runs in a
 process of its own. The first step is not timed.
