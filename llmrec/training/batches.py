@@ -51,7 +51,7 @@ class Collator:
 
     def __init__(self, corpus: Corpus, log: Log, pad_token: int, slots: int) -> None:
         self.corpus, self.log, self.pad_token = corpus, log, pad_token
-        self.correction = inclusion(corpus.pairs, log.size, slots)
+        self.correction = inclusion(corpus.pairs, log.size, min(slots, len(corpus.pairs)))
 
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Tensors ``text_input_ids`` and ``text_attention_mask``, (texts, tokens), and ``label``."""

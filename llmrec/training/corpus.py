@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.errors import MissingExtraError, TrainingError
+from llmrec.errors import TrainingError
 from llmrec.rank.log import Rows
 from llmrec.training.pairs import HISTORY, Pairs
 
@@ -71,13 +71,9 @@ def write_corpus(
         negatives: rows, (pairs, count).
 
     Raises:
-        MissingExtraError: ``datasets`` is not installed.
         OSError: the disk is full, or the folder cannot be written.
     """
-    try:
-        from datasets import Dataset, Features, List, Value
-    except ImportError as error:
-        raise MissingExtraError("datasets", "finetune") from error
+    from datasets import Dataset, Features, List, Value
 
     _, history = histories_of(pairs)
     begins = (np.diff(pairs.users, prepend=-1) != 0) | (np.diff(pairs.known, prepend=-1) != 0)

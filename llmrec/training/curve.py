@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.errors import MissingExtraError
 from llmrec.training.judge import METRIC
 
 JSON, PNG = "curve.json", "curve.png"
@@ -50,16 +49,13 @@ def write_curve(curve: Iterable[Mapping[str, float]], folder: Path) -> None:
     """Write ``curve.json`` and ``curve.png``.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
         OSError: the files cannot be written.
     """
+    from matplotlib.figure import Figure
+
     curve = [*curve]
     text = json.dumps(curve, allow_nan=False, indent=2)
     (folder / JSON).write_text(f"{text}\n", encoding="utf-8")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "finetune") from error
     figure = Figure(figsize=(8, 4), layout="constrained")
     losses = figure.add_subplot()
     metrics = losses.twinx()

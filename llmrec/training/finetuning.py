@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from llmrec.workspace import Workspace
 
 ADAPTERS, RUNS = "adapters", "training"
 """Folders of a workspace: what is finished, and what is not."""
+_PACKAGES = ("accelerate", "datasets", "matplotlib", "peft")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RUN = "run.json"
 """File of a run that was prepared: what it depends on, and what the base model reached."""
@@ -69,11 +71,11 @@ def finetune(
         WorkspaceError: nothing is indexed yet.
         MissingExtraError: a library of the ``finetune`` extra is not installed.
     """
-    try:
-        from accelerate import PartialState
-        from accelerate.utils import broadcast_object_list
-    except ImportError as error:
-        raise MissingExtraError("accelerate", "finetune") from error
+    for package in _PACKAGES:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "finetune")
+    from accelerate import PartialState
+    from accelerate.utils import broadcast_object_list
 
     processes = PartialState(cpu=not has_gpu())
     if processes.is_main_process:
@@ -119,9 +121,8 @@ class _Run:
             ask,
             before,
             self.settings,
+            self.base.folder,
             self.run,
-            base=self.base.name,
-            pad_token=self.base.folder.pad_token,
             resume=resume,
             progress=self.progress,
         )

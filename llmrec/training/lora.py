@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from llmrec.errors import ConfigError, MissingExtraError, TrainingError
+from llmrec.errors import ConfigError, TrainingError
 from llmrec.training.settings import LoraSettings
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -24,14 +24,9 @@ def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
 
     Raises:
         ConfigError: the model has none of the layers named.
-        MissingExtraError: ``peft`` is not installed.
     """
     import torch
-
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise MissingExtraError("peft", "finetune") from error
+    from peft import LoraConfig
 
     network = model[0].auto_model
     names = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llmrec.errors import MissingExtraError, TrainingError
+from llmrec.encode.folder import ModelFolder
+from llmrec.errors import TrainingError
 from llmrec.progress import Progress
 from llmrec.rank.log import Log
 from llmrec.runtime.devices import has_gpu
@@ -64,10 +65,9 @@ def train(
     judge: Judge,
     before: Mapping[str, float],
     settings: TrainingSettings,
-    folder: Path,
+    base: ModelFolder,
+    checkpoints: Path,
     *,
-    base: str,
-    pad_token: int,
     resume: bool,
     progress: Progress,
 ) -> Trained:
@@ -83,33 +83,26 @@ def train(
         judge: validation.
         before: metrics of the base model.
         settings: of the run.
-        folder: of the checkpoints.
-        base: name of the base model.
-        pad_token: id that fills up short texts.
+        base: of the model.
+        checkpoints: folder of the run.
         resume: go on from the last checkpoint, where there is one.
         progress: shows steps, loss, speed and validation.
 
     Raises:
         TrainingError: the loss became NaN or diverged, the run was interrupted, or the disk is full.
-        MissingExtraError: a library of the ``finetune`` extra is not installed.
     """
-    try:
-        import accelerate  # noqa: F401
-
-        from llmrec.training.trainer import LoraTrainer, Validation, Watch, best_checkpoint
-    except ImportError as error:
-        raise MissingExtraError("accelerate", "finetune") from error
     from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerState
 
     from llmrec.training.batches import Collator
     from llmrec.training.loss import NextItemLoss
+    from llmrec.training.trainer import LoraTrainer, Validation, Watch, best_checkpoint
 
-    begun = last_checkpoint(folder) if resume else None
+    begun = last_checkpoint(checkpoints) if resume else None
     state = TrainerState.load_from_json(str(begun / _STATE)) if begun else TrainerState()
     epoch = steps_of_epoch(len(corpus.pairs), settings)
     steps = min(settings.epochs * epoch, settings.max_steps or settings.epochs * epoch)
     if _ended(state, steps, settings.patience):
-        read_adapter(model, best_checkpoint(folder, state))
+        read_adapter(model, best_checkpoint(checkpoints, state))
         return _trained(state, before)
     with (
         quiet(),
@@ -118,19 +111,19 @@ def train(
     ):
         watch = Watch(task)
         trainer = LoraTrainer(
-            base=base,
+            base=base.name,
             model=model,
-            args=_arguments(settings, folder, steps, epoch),
+            args=_arguments(settings, checkpoints, steps, epoch),
             train_dataset=corpus.pairs,
             loss=NextItemLoss(model, settings.temperature, settings.mini_batch_tokens, settings.cached),
-            data_collator=Collator(corpus, log, pad_token, min(settings.batch_size, len(corpus.pairs))),
+            data_collator=Collator(corpus, log, base.pad_token, settings.batch_size),
             evaluator=Validation(judge),
             callbacks=[watch, EarlyStoppingCallback(settings.patience)],
         )
         for printing in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(printing)
         task.advance(state.global_step)
-        with _interruptible(watch), _disk(folder):
+        with _interruptible(watch), _disk(checkpoints):
             trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     if watch.stop:
         raise TrainingError(

@@ -14,5 +14,5 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return bench(tmp_path_factory.mktemp("corpus"))
+def small(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Bench:
+    return bench(tmp_path_factory.mktemp("corpus"), model_folder)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.encode.folder import read_model_folder
+from llmrec.encode.folder import ModelFolder, read_model_folder
 from llmrec.encode.torch_engine import load_sentence_transformer
 from llmrec.evaluate.splits import Stages, leave_last_out
 from llmrec.rank.log import Log
@@ -120,12 +120,13 @@ class Bench:
     pairs: Pairs
     corpus: Corpus
     questions: Questions
+    base: ModelFolder
 
     def judge(self, model: Any) -> dict[str, float]:
         return {**judge(model, self.corpus, self.questions, PAD, 512)}
 
 
-def bench(folder: Path, **changes: Any) -> Bench:
+def bench(folder: Path, model_folder: Path, **changes: Any) -> Bench:
     """Corpus and questions of the small log, in ``folder``."""
     settings = TrainingSettings.model_validate(
         {"epochs": 6, "batch_size": 32, "learning_rate": 3e-3, "mini_batch_tokens": 200, **changes}
@@ -140,7 +141,9 @@ def bench(folder: Path, **changes: Any) -> Bench:
     texts = [*(tokens_of([row]) for row in range(ITEMS)), *(tokens_of(rows) for rows in histories)]
     write_corpus(folder, texts, ITEMS, pairs, np.empty((len(pairs), 0), np.intp))
     questions = Questions(stages[0], cases, ITEMS + len(distinct))
-    return Bench(settings, stages, log, pairs, Corpus.open(folder), questions)
+    return Bench(
+        settings, stages, log, pairs, Corpus.open(folder), questions, read_model_folder(model_folder, "tiny")
+    )
 
 
 def tiny_model(folder: Path, lora: LoraSettings | None = None, seed: int = 0) -> Any:

@@ -20,7 +20,7 @@ from shop import make_workspace, write_events, write_items
 from small_training import write_tiny_bert
 
 from llmrec.cli.main import run
-from llmrec.errors import ConfigError, LlmrecError, TrainingError
+from llmrec.errors import ConfigError, LlmrecError, MissingExtraError, TrainingError
 from llmrec.indexing import IndexRun, Sources
 from llmrec.progress import NoProgress
 from llmrec.training.finetuning import Finetuned, finetune
@@ -204,6 +204,14 @@ def test_a_log_with_too_little(indexed: Path, tmp_path: Path) -> None:
     plugin = refused(index(tmp_path / "plugin", "plugin:words", events()))
     assert isinstance(plugin, ConfigError)
     assert "plugin:words: a plug-in has no weights" in plugin.message
+
+
+def test_a_missing_package_is_named_before_anything_is_done(
+    opened: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"matplotlib .*\n.*llmrec\[finetune\]"):
+        finetune(opened, SETTINGS)
 
 
 def test_a_folder_that_cannot_be_written_is_named(opened: Workspace) -> None:

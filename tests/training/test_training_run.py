@@ -73,9 +73,8 @@ def run(
         small.judge,
         small.judge(model),
         settings,
+        small.base,
         folder,
-        base="tiny",
-        pad_token=PAD,
         resume=resume,
         progress=progress,
     )
