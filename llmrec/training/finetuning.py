@@ -197,6 +197,7 @@ def _owned(run: Path, is_main: bool) -> Iterator[None]:
     if not is_main:
         yield
         return
+    begins = not run.exists()
     with _disk(run):
         run.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run / ".lock")
@@ -207,7 +208,7 @@ def _owned(run: Path, is_main: bool) -> Iterator[None]:
     try:
         yield
     except LlmrecError:
-        if last_checkpoint(run) is None:
+        if begins and last_checkpoint(run) is None:
             shutil.rmtree(run, ignore_errors=True)
         raise
     finally:

@@ -14,6 +14,8 @@ from llmrec.evaluate.split import Case, Split
 from llmrec.rank.channel import Scores
 from llmrec.training.corpus import Corpus
 
+_AT_ONCE = 20_000
+"""Texts whose tokens are in memory."""
 METRIC = "ndcg@10"
 """What the best state of a run is chosen by."""
 
@@ -78,10 +80,12 @@ def encode(model: Any, corpus: Corpus, texts: range, pad_token: int, tokens: int
     training = model.training
     model.eval()
     with torch.inference_mode():
-        for batch in pad_batches(corpus.sequences(texts), tokens, pad_token):
-            arrays = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-            features = {name: torch.from_numpy(array).to(model.device) for name, array in arrays.items()}
-            vectors[batch.rows] = model(features)["sentence_embedding"].float().cpu().numpy()
+        for start in range(0, len(texts), _AT_ONCE):
+            sequences = corpus.sequences(texts[start : start + _AT_ONCE])
+            for batch in pad_batches(sequences, tokens, pad_token):
+                arrays = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+                features = {name: torch.from_numpy(array).to(model.device) for name, array in arrays.items()}
+                vectors[start + batch.rows] = model(features)["sentence_embedding"].float().cpu().numpy()
     model.train(training)
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return vectors

@@ -125,13 +125,14 @@ class Material:
 
     @property
     def identity(self) -> str:
-        """Changes with whatever a run depends on but the versions of libraries."""
+        """Changes with whatever the data of a run depend on."""
         known = [
             self.settings.model_dump(mode="json"),
             self.workspace.settings.documents.model_dump(mode="json"),
             self.whole.fingerprint(self.catalog.ids),
             self.base.fingerprint,
             [self.snapshot.table, self.snapshot.version],
+            np.__version__,  # decides what is drawn at random
         ]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 

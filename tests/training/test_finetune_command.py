@@ -25,6 +25,7 @@ from llmrec.indexing import IndexRun, Sources
 from llmrec.progress import NoProgress
 from llmrec.training.finetuning import Finetuned, finetune
 from llmrec.training.settings import TrainingSettings
+from llmrec.training.train import last_checkpoint
 from llmrec.workspace import Workspace
 
 SETTINGS = TrainingSettings.model_validate(
@@ -151,8 +152,10 @@ def test_the_same_again_and_after_an_interruption(opened: Workspace) -> None:
     with pytest.raises(TrainingError, match="interrupted after step 3 of 6"):
         finetune(opened, SETTINGS, progress=Interrupting(3))
     assert files(opened.root / "adapters") == ["lora-1"]
+    (run,) = (opened.root / "training").iterdir()
     with pytest.raises(ConfigError, match="are not those that the run was begun with"):
         finetune(opened, SETTINGS.model_copy(update={"seed": 1}), resume=True)
+    assert last_checkpoint(run) is not None, "a refusal takes nothing away"
     resumed = finetune(opened, SETTINGS, resume=True)
     assert resumed.folder.name == "lora-2"
     assert weights(resumed) == weights(whole)
