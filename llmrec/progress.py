@@ -31,6 +31,9 @@ class Task(Protocol):
     def advance(self, amount: int = 1) -> None:
         """Count ``amount`` more units as done."""
 
+    def note(self, text: str) -> None:
+        """Show ``text`` beside the name, in the place of what was shown before."""
+
 
 class Progress(Protocol):
     """Where operations announce themselves."""
@@ -50,6 +53,9 @@ class NoProgress:
 
 class _Silent:
     def advance(self, amount: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
 
@@ -78,7 +84,7 @@ class ConsoleProgress:
         bars = self._show()
         try:
             bar = bars.add_task(name, total=total, unit=unit)
-            yield _Bar(bars, bar)
+            yield _Bar(bars, bar, name)
             bars.stop_task(bar)
         finally:
             self._hide()
@@ -137,12 +143,16 @@ def rate(speed: float) -> str:
 
 
 class _Bar:
-    def __init__(self, bars: RichBars, task: TaskID) -> None:
+    def __init__(self, bars: RichBars, task: TaskID, name: str) -> None:
         self._bars = bars
         self._task = task
+        self._name = name
 
     def advance(self, amount: int = 1) -> None:
         self._bars.advance(self._task, amount)
+
+    def note(self, text: str) -> None:
+        self._bars.update(self._task, description=f"{self._name} ({text})")
 
 
 class _Lines:
@@ -150,6 +160,7 @@ class _Lines:
         self.console = console
         self.name, self.total, self.unit, self.interval = name, total, unit, interval
         self.done = 0
+        self.noted = ""
         self._lock = threading.Lock()
         self.began = self.shown = time.monotonic()
 
@@ -158,6 +169,10 @@ class _Lines:
             self.done += amount
             if time.monotonic() - self.shown >= self.interval:
                 self._print()
+
+    def note(self, text: str) -> None:
+        with self._lock:
+            self.noted = f" ({text})"
 
     def close(self) -> None:
         self._print()
@@ -171,5 +186,5 @@ class _Lines:
             if self.total and 0 < self.done < self.total
             else ""
         )
-        line = f"{self.name}: {self.done:,}{of} {self.unit}, {rate(speed)}/s{left}"
+        line = f"{self.name}{self.noted}: {self.done:,}{of} {self.unit}, {rate(speed)}/s{left}"
         print(line, file=self.console.file, flush=True)

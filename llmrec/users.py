@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from llmrec.documents import UserDocuments
+from llmrec.documents import Tokenizer, UserDocuments
 from llmrec.encode import Encoder
 from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog
@@ -16,22 +16,21 @@ from llmrec.schema import User
 from llmrec.workspace import Workspace
 
 
-class UserTexts:
-    """What is said of a user: their profile and the newest items of their history.
+class UserWriter:
+    """Writes what is said of a user: their profile and the newest items of their history.
 
     Args:
         workspace: for profiles, prompts and settings.
         catalog: of the histories.
-        encoder: of the workspace.
+        tokenizer: of the workspace's encoder.
     """
 
-    def __init__(self, workspace: Workspace, catalog: Catalog, encoder: Encoder) -> None:
+    def __init__(self, workspace: Workspace, catalog: Catalog, tokenizer: Tokenizer) -> None:
         self.workspace = workspace
         self.catalog = catalog
-        self.encoder = encoder
         self.settings = workspace.settings.documents
         prompt = load_prompt(self.settings.user_prompt, workspace.root / "prompts")
-        self._documents = UserDocuments(prompt, self.settings, encoder)
+        self._documents = UserDocuments(prompt, self.settings, tokenizer)
 
     def texts(self, users: Sequence[tuple[str | None, Rows]]) -> list[str]:
         """A text for each (id, rows of the history, newest first); empty where nothing is known."""
@@ -43,6 +42,24 @@ class UserTexts:
         texts = iter([document.text for document in self._documents(known)])
         return [next(texts) if items or user.profile else "" for user, items in asked]
 
+    def _user(self, user_id: str | None) -> User:
+        known = self.workspace.events.user(user_id) if user_id is not None else None
+        return known or User(user_id or "")
+
+
+class UserTexts(UserWriter):
+    """Makes these texts into vectors.
+
+    Args:
+        workspace: for profiles, prompts and settings.
+        catalog: of the histories.
+        encoder: of the workspace.
+    """
+
+    def __init__(self, workspace: Workspace, catalog: Catalog, encoder: Encoder) -> None:
+        super().__init__(workspace, catalog, encoder)
+        self.encoder = encoder
+
     def __call__(self, users: Sequence[tuple[str | None, Rows]]) -> Scores:
         """Unit vectors of these texts, (users, dimension); zeros where nothing is known."""
         texts = self.texts(users)
@@ -51,7 +68,3 @@ class UserTexts:
         if said:
             vectors[said] = self.encoder.encode([texts[at] for at in said], kind="user")
         return vectors
-
-    def _user(self, user_id: str | None) -> User:
-        known = self.workspace.events.user(user_id) if user_id is not None else None
-        return known or User(user_id or "")

@@ -32,6 +32,7 @@ STAGES = [
     {"explain"},
     {"workspace"},
     {"users"},
+    {"training"},
     {"explaining", "evaluating"},
     {"tuning"},
     {"indexing", "recommender", "asking"},
@@ -47,7 +48,10 @@ HEAVY = {
     "sentence_transformers",
     "openvino",
     "xllamacpp",
+    "accelerate",
     "datasets",
+    "matplotlib",
+    "peft",
     "pandas",
     *MEDIA,
 }
@@ -135,7 +139,10 @@ def test_the_walk_finds_imports_of_every_form() -> None:
     assert {"llmrec.rank.linear", "llmrec.store", "llmrec.encode.base", "llmrec.cli.main"} <= set(seen)
 
 
-TRAINING = {"llmrec.rank.gradient", "llmrec.rank.sequence.network", "llmrec.rank.sequence.training"}
+TRAINING = {
+    *("llmrec.rank.gradient", "llmrec.rank.sequence.network", "llmrec.rank.sequence.training"),
+    *("llmrec.training.batches", "llmrec.training.loss", "llmrec.training.trainer"),
+}
 """Modules that torch's classes are written in. Only functions import them."""
 
 

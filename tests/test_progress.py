@@ -72,3 +72,16 @@ def test_an_operation_that_fails_is_not_shown_as_ended() -> None:
     with pytest.raises(KeyError), ConsoleProgress(console).task("Encoding", 2):
         raise KeyError
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["bar", "lines"])
+def test_what_is_noted_is_shown_beside_the_name(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+    with ConsoleProgress(console, interval=0.0).task("Fine-tuning", 2, "steps") as task:
+        task.note("loss 3.1")
+        task.advance()
+        task.note("loss [2.9]")
+        task.advance()
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Fine-tuning (loss [2.9])" in shown
+    assert "loss 3.1), loss" not in shown

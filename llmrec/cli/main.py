@@ -16,6 +16,7 @@ from llmrec.cli import (
     demo,
     doctor,
     evaluate,
+    finetune,
     index,
     models,
     neighbors,
@@ -42,6 +43,7 @@ app.command()(neighbors.neighbors)
 app.command()(show.show)
 app.command()(evaluate.evaluate)
 app.command()(tune.tune)
+app.command()(finetune.finetune)
 app.add_typer(cache.app, name="cache")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")

@@ -39,7 +39,7 @@ def load_encoder(spec: str, settings: EncoderSettings, progress: Progress | None
     if plugins.is_plugin(spec):
         return _plugin(spec, settings)
     progress = progress or NoProgress()
-    folder = _model_folder(spec, progress)
+    folder = model_folder(spec, progress)
     return TransformerEncoder(
         folder,
         encoder_fingerprint(spec, settings),
@@ -53,7 +53,7 @@ def load_tokenizer(spec: str, settings: EncoderSettings, progress: Progress | No
     """The tokenizer of an encoder, without loading the model; see :func:`load_encoder`."""
     if plugins.is_plugin(spec):
         return _plugin(spec, settings)
-    return FolderTokenizer(_model_folder(spec, progress or NoProgress()), settings.max_tokens)
+    return FolderTokenizer(model_folder(spec, progress or NoProgress()), settings.max_tokens)
 
 
 def encoder_fingerprint(spec: str, settings: EncoderSettings) -> str:
@@ -76,7 +76,14 @@ def _plugin(spec: str, settings: EncoderSettings) -> Encoder:
     return encoder
 
 
-def _model_folder(spec: str, progress: Progress) -> ModelFolder:
+def model_folder(spec: str, progress: Progress) -> ModelFolder:
+    """The folder of an encoder's model, pulled and checked; ``spec`` is no plug-in.
+
+    Raises:
+        AssetError: it cannot be found, pulled or read.
+        UnsafeFileError: it could run code or exhaust memory.
+        MissingExtraError: the spec is a GGUF file and the ``gguf`` extra is not installed.
+    """
     path = assets.resolve(spec, progress)
     if path.suffix == ".gguf":
         from llmrec.encode.gguf import model_folder_of

@@ -1,0 +1,108 @@
+"""The LoRA adapter on a model: put there, written, read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from llmrec.errors import ConfigError, TrainingError
+from llmrec.training.settings import LoraSettings
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_NAME = "default"
+_PREFIX = "base_model.model."
+_NOT_ADAPTED = ("pooler", "lm_head")
+"""Parts of a name: layers that have no say in the vector of a text."""
+
+
+def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
+    """Put a new adapter on a ``SentenceTransformer``; only the adapter is trained from then on.
+
+    Until it is, it leaves the vectors as they are.
+
+    Raises:
+        ConfigError: the model has none of the layers named.
+    """
+    import torch
+    from peft import LoraConfig
+
+    network = model[0].auto_model
+    names = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)]
+    layers = _layers(names, settings.target_modules)
+    if not layers:
+        raise ConfigError(
+            f"lora.target_modules: the model has no linear layer of these names: "
+            f"{', '.join(settings.target_modules)}",
+            f"It has, among others: {', '.join(names[:8])}.",
+        )
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=layers,
+        task_type="FEATURE_EXTRACTION",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model.add_adapter(config, adapter_name=_NAME)
+
+
+def write_adapter(model: Any, folder: Path, base: str) -> None:
+    """Write weights and configuration as PEFT reads them; ``base`` names the model that they belong to.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    network = model[0].auto_model
+    tensors = {
+        f"{_PREFIX}{name}": tensor.detach().cpu().contiguous()
+        for name, tensor in network.get_adapter_state_dict(_NAME).items()
+    }
+    (folder / WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
+    config = network.peft_config[_NAME].to_dict() | {"base_model_name_or_path": base, "inference_mode": True}
+    text = json.dumps({name: _plain(value) for name, value in sorted(config.items())}, indent=2)
+    (folder / CONFIG).write_text(f"{text}\n", encoding="utf-8")
+
+
+def read_adapter(model: Any, folder: Path) -> None:
+    """Read weights into the adapter that is on the model.
+
+    Raises:
+        TrainingError: they are missing, damaged, or of another adapter.
+    """
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    network = model[0].auto_model
+    try:
+        found = load_file(folder / WEIGHTS)
+    except Exception as error:  # a damaged file raises an error of the library, a missing one another
+        raise TrainingError(f"{folder / WEIGHTS}: cannot be read: {error}") from error
+    tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in found.items()}
+    expected = network.get_adapter_state_dict(_NAME)
+    if {name: tensor.shape for name, tensor in tensors.items()} != {
+        name: tensor.shape for name, tensor in expected.items()
+    }:
+        raise TrainingError(
+            f"{folder / WEIGHTS}: is of another adapter",
+            "Begin anew under another --name.",
+        )
+    set_peft_model_state_dict(network, tensors, adapter_name=_NAME)
+
+
+def _layers(names: Iterable[str], wanted: str | tuple[str, ...]) -> list[str]:
+    if wanted == "auto":
+        return [name for name in names if not any(part in name for part in _NOT_ADAPTED)]
+    return [name for name in names if any(f".{name}".endswith(f".{end}") for end in wanted)]
+
+
+def _plain(value: Any) -> Any:
+    """A value of a configuration as JSON: sets in order, enumerations by their value."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return getattr(value, "value", value)
