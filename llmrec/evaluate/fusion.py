@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,8 +108,8 @@ def fusion_models(
     """
     learned = settings.model_copy(update={"fusion": "learned"})
     trained = Trained(learned, vectors)
-    present = [name for name in MODALITIES if catalog.exact and catalog.field(name)[1].any()]
-    absent = set(FIELDS) - {f"fields.{name}" for name in present}
+    present = _modalities(catalog)
+    absent = _silent(present)
     compared = [
         Fusion("fusion", trained),
         *(Fusion(f"fusion, {kind}", trained, without=names, gated=False) for kind, names in LEFT_OUT.items()),
@@ -124,8 +124,8 @@ def fusion_models(
 def weights(ranker: Ranker, split: Split) -> dict[str, dict[str, float]]:
     """What each channel weighs in the choices that users made: by circumstance, the mean over cases.
 
-    Circumstances are ``all`` and the buckets of :mod:`llmrec.evaluate.buckets`. Empty without a trained
-    scorer.
+    Circumstances are ``all`` and the buckets of :mod:`llmrec.evaluate.buckets`. Channels of modalities that no
+    item has are left out. Empty without a trained scorer.
     """
     scorer = ranker.fusion
     if scorer is None:
@@ -140,10 +140,25 @@ def weights(ranker: Ranker, split: Split) -> dict[str, dict[str, float]]:
         **{f"history of {bucket.name}": bucket.cases for bucket in by_history(split)},
         **{f"item: {bucket.name}": bucket.cases for bucket in by_item_age(split)},
     }
+    silent = _silent(_modalities(ranker.catalog))
     return {
-        name: dict(zip(scorer.channels, by_case[of].mean(axis=0).tolist(), strict=True))
+        name: {
+            channel: weight
+            for channel, weight in zip(scorer.channels, by_case[of].mean(axis=0).tolist(), strict=True)
+            if channel not in silent
+        }
         for name, of in circumstances.items()
     }
+
+
+def _modalities(catalog: Catalog) -> list[Modality]:
+    """Those that items have; none of a catalog whose vectors are not in memory."""
+    return [name for name in MODALITIES if catalog.exact and catalog.field(name)[1].any()]
+
+
+def _silent(present: Collection[Modality]) -> set[str]:
+    """Channels that know of no item."""
+    return set(FIELDS) - {f"fields.{name}" for name in present}
 
 
 def _without(modality: Modality, settings: RankSettings, vectors: UserVectors | None) -> Fusion:

@@ -100,6 +100,7 @@ def test_weights_are_means_over_the_choices_by_circumstance(catalog: Catalog, lo
     found = weights(ranker, split)
     assert list(found)[:2] == ["all", "history of 5–9"]
     assert any(name.startswith("item: ") for name in found)
+    assert set(found["all"]) == set(SETTINGS.channels) - {"fields.sound"}, "no item has sound"
     scorer = ranker.fusion
     assert scorer is not None
     by_case = [
