@@ -124,8 +124,8 @@ def fusion_models(
 def weights(ranker: Ranker, split: Split) -> dict[str, dict[str, float]]:
     """What each channel weighs in the choices that users made: by circumstance, the mean over cases.
 
-    Circumstances are ``all`` and the buckets of :mod:`llmrec.evaluate.buckets`. Channels of modalities that no
-    item has are left out. Empty without a trained scorer.
+    Circumstances are ``all`` and the buckets of :mod:`llmrec.evaluate.buckets`. Channels of modalities that
+    no item has are left out. Empty without a trained scorer.
     """
     scorer = ranker.fusion
     if scorer is None:
