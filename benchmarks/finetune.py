@@ -73,7 +73,9 @@ def plain(model: Any, corpus: Corpus, settings: TrainingSettings, arguments: dic
 def ours(
     model: Any, corpus: Corpus, material: Material, settings: TrainingSettings, arguments: dict[str, Any]
 ) -> Any:
-    collator = Collator(corpus, material.log, material.base.folder.pad_token, settings.batch_size)
+    collator = Collator(
+        corpus, material.log, material.base.folder.pad_token, settings.batch_size, settings.correction
+    )
     loss = NextItemLoss(model, settings.temperature, settings.mini_batch_tokens, settings.cached)
     return LoraTrainer(
         base="", model=model, train_dataset=corpus.pairs, loss=loss, data_collator=collator, **arguments

@@ -45,13 +45,16 @@ class Collator:
         log: the training period, for what is no negative.
         pad_token: id that fills up short texts.
         slots: pairs of a batch.
+        correction: share of the correction for popular items that is made, 0 to 1. With all of it the vectors
+            learn how likely an item is, with none how much likelier than for others.
     """
 
     valid_label_columns: Sequence[str] = ()
 
-    def __init__(self, corpus: Corpus, log: Log, pad_token: int, slots: int) -> None:
+    def __init__(self, corpus: Corpus, log: Log, pad_token: int, slots: int, correction: float) -> None:
         self.corpus, self.log, self.pad_token = corpus, log, pad_token
-        self.correction = inclusion(corpus.pairs, log.size, min(slots, len(corpus.pairs)))
+        chance = inclusion(corpus.pairs, log.size, min(slots, len(corpus.pairs)))
+        self.correction = np.float32(correction) * chance
 
     def __call__(self, pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Tensors ``text_input_ids`` and ``text_attention_mask``, (texts, tokens), and ``label``."""

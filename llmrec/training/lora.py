@@ -20,7 +20,8 @@ _NOT_ADAPTED = ("pooler", "lm_head")
 def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
     """Put a new adapter on a ``SentenceTransformer``; only the adapter is trained from then on.
 
-    Until it is, it leaves the vectors as they are.
+    Until it is, it leaves the vectors as they are. The model's own dropout is switched off: a frozen model
+    cannot learn to live with it, and an adapter gets rid of its noise by giving every text the same vector.
 
     Raises:
         ConfigError: the model has none of the layers named.
@@ -44,6 +45,9 @@ def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
         target_modules=layers,
         task_type="FEATURE_EXTRACTION",
     )
+    for part in network.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model.add_adapter(config, adapter_name=_NAME)

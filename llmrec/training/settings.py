@@ -65,6 +65,9 @@ class TrainingSettings(_Settings):
     cached: bool = True
     max_tokens: int = Field(default=128, ge=8, description="of a text, special tokens included")
     temperature: float = Field(default=0.05, gt=0, le=1, description="by which cosines are divided")
+    correction: float = Field(
+        default=1.0, ge=0, le=1, description="share of the correction for popular negatives (logQ)"
+    )
     learning_rate: float = Field(default=5e-4, gt=0)
     warm_up: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
     evaluations: int = Field(default=2, ge=1, description="validations in an epoch")

@@ -116,7 +116,7 @@ def train(
             args=_arguments(settings, checkpoints, steps, epoch),
             train_dataset=corpus.pairs,
             loss=NextItemLoss(model, settings.temperature, settings.mini_batch_tokens, settings.cached),
-            data_collator=Collator(corpus, log, base.pad_token, settings.batch_size),
+            data_collator=Collator(corpus, log, base.pad_token, settings.batch_size, settings.correction),
             evaluator=Validation(judge),
             callbacks=[watch, EarlyStoppingCallback(settings.patience)],
         )

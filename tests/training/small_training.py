@@ -129,9 +129,9 @@ class Bench:
 def bench(folder: Path, model_folder: Path, **changes: Any) -> Bench:
     """Corpus and questions of the small log, in ``folder``."""
     settings = TrainingSettings.model_validate(
-        {"epochs": 6, "batch_size": 32, "learning_rate": 3e-3, "mini_batch_tokens": 200, **changes}
+        {"epochs": 3, "batch_size": 32, "learning_rate": 3e-3, "mini_batch_tokens": 200, **changes}
     )
-    stages = leave_last_out(topical_log())
+    stages = leave_last_out(topical_log(users=60))
     log = stages[0].train
     pairs = sample_pairs(log, settings.pairs, settings.seed)
     cases = choose_cases(stages[0], settings.validation_users, settings.seed)

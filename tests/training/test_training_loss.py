@@ -29,9 +29,11 @@ def model(model_folder: Path) -> Any:
     return model.eval()
 
 
-def first_batch(small: Bench, size: int = 40) -> tuple[list[int], dict[str, Any]]:
+def first_batch(small: Bench, size: int = 40, correction: float = 1.0) -> tuple[list[int], dict[str, Any]]:
     rows = next(iter(WindowSampler(small.corpus.pairs, size, 0)))
-    return rows, Collator(small.corpus, small.log, PAD, size)(small.corpus.pairs.__getitems__(rows))
+    return rows, Collator(small.corpus, small.log, PAD, size, correction)(
+        small.corpus.pairs.__getitems__(rows)
+    )
 
 
 def loss_of(model: Any, batch: dict[str, Any], cached: bool, tokens: int = 60) -> torch.Tensor:
@@ -39,8 +41,9 @@ def loss_of(model: Any, batch: dict[str, Any], cached: bool, tokens: int = 60) -
     return NextItemLoss(model, TEMPERATURE, tokens, cached)([texts], batch["label"])
 
 
-def test_the_loss_is_its_formula(model: Any, small: Bench) -> None:
-    rows, batch = first_batch(small)
+@pytest.mark.parametrize("correction", [0.0, 0.5, 1.0])
+def test_the_loss_is_its_formula(model: Any, small: Bench, correction: float) -> None:
+    rows, batch = first_batch(small, correction=correction)
     pairs = small.corpus.pairs[rows]
     vectors = encode(model, small.corpus, range(len(small.corpus.texts)), PAD, 512).astype(np.float64)
     every = small.corpus.pairs[:]["target"]
@@ -50,7 +53,10 @@ def test_the_loss_is_its_formula(model: Any, small: Bench) -> None:
     for anchor, target, user in zip(pairs["anchor"], pairs["target"], pairs["user"], strict=True):
         chosen = set(small.log.rows[small.log.span(user)].tolist()) - {target}
         others = [row for row in set(pairs["target"]) if row not in chosen]
-        scores = {row: vectors[anchor] @ vectors[row] / TEMPERATURE - np.log(drawn[row]) for row in others}
+        scores = {
+            row: vectors[anchor] @ vectors[row] / TEMPERATURE - correction * np.log(drawn[row])
+            for row in others
+        }
         losses.append(np.log(np.exp([*scores.values()]).sum()) - scores[target])
     with torch.no_grad():
         assert float(loss_of(model, batch, cached=False)) == pytest.approx(np.mean(losses), rel=1e-5)

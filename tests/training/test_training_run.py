@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from small_training import PAD, Bench, tiny_model, write_tiny_llama
+from small_training import ITEMS, PAD, Bench, tiny_model, write_tiny_llama
 
 from llmrec.errors import ConfigError, TrainingError
 from llmrec.progress import NoProgress
@@ -98,13 +98,16 @@ def test_it_learns_and_the_best_state_is_the_result(small: Bench, model_folder: 
     shown = Interrupting(step=-1)
     trained = run(small, model, tmp_path, shown, patience=10)
     assert torch.equal(torch.get_rng_state(), state), "the caller's randomness is left alone"
-    assert trained.after[METRIC] > before[METRIC]
+    assert trained.after[METRIC] > 2 * before[METRIC]
+    vectors, topics = encode(model, small.corpus, range(ITEMS), PAD, 512), np.arange(ITEMS) % 3
+    cosines, same = vectors @ vectors.T, topics[:, None] == topics
+    assert cosines[same].mean() > cosines[~same].mean() + 0.3, "items that are chosen together are near"
     assert small.judge(model) == pytest.approx(trained.after)
     judged = {point["step"]: point[METRIC] for point in trained.curve if METRIC in point}
     assert judged[0] == before[METRIC]
     assert trained.after[METRIC] == judged[trained.best_step] == max([*judged.values()][1:])
     losses = [point["loss"] for point in trained.curve if "loss" in point]
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
     assert "loss" in shown.notes[-1]
     assert "tokens/s" in shown.notes[-1]
     assert f"NDCG@10 {[*judged.values()][-1]:.4f}" in shown.notes[-1]
@@ -219,6 +222,18 @@ def test_peft_reads_what_was_written(small: Bench, model_folder: Path, tmp_path:
     assert np.abs(torch.nn.functional.normalize(plain)[0].detach().numpy() - expected).max() > 1e-3
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_only_the_adapter_drops_out(small: Bench, model_folder: Path, tmp_path: Path, dropout: float) -> None:
+    model = tiny_model(model_folder, LoraSettings(dropout=dropout))
+    run(small, model, tmp_path, max_steps=3)
+    texts = {"input_ids": torch.from_numpy(np.stack(small.corpus.sequences(range(20))))}
+    texts["attention_mask"] = torch.ones_like(texts["input_ids"])
+    model.train()
+    with torch.no_grad():
+        one, other = (model({**texts})["sentence_embedding"] for _ in range(2))
+    assert torch.equal(one, other) == (dropout == 0.0)
+
+
 def test_an_adapter_of_another_shape_is_refused(model_folder: Path, tmp_path: Path) -> None:
     write_adapter(tiny_model(model_folder, LoraSettings(rank=4)), tmp_path, "tiny")
     with pytest.raises(TrainingError, match="is of another adapter"):
@@ -257,7 +272,7 @@ def test_every_way_to_save_memory_learns(
     model = tiny_model(model_folder)
     trained = run(small, model, tmp_path, epochs=2, **changes)
     losses = [point["loss"] for point in trained.curve if "loss" in point]
-    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
     assert trained.steps == 2 * math.ceil(len(small.pairs) // 32 / changes.get("accumulation", 1))
 
 
@@ -269,4 +284,4 @@ def test_a_causal_model_is_adapted_in_attention_and_mlp(tmp_path: Path, small: B
     }
     trained = run(small, model, tmp_path / "run", epochs=2, learning_rate=1e-2)
     losses = [point["loss"] for point in trained.curve if "loss" in point]
-    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+    assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
