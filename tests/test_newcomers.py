@@ -77,7 +77,10 @@ def test_an_item_is_recommended_as_soon_as_it_is_indexed(shop: tuple[Workspace, 
     write_items(sources.catalog, [*item_rows(), new])
     assert IndexRun(workspace, sources)().encoded == 1
     with Recommender(workspace) as recommender:
-        assert "new" in check(recommender.recommend("u0", k=12), 10)
+        found = recommender.recommend("u0", k=12)
+        assert "new" in check(found, 10)
+        placed = {entry.item_id for entry in found if entry.contributions["new"]}
+        assert placed == {"new"}, "of the first items none is new"
         assert "new" in check(recommender.recommend(query="milk frother", k=2), 2)
         assert check(recommender.recommend(likes=["new"], k=12), 12)[0].startswith("coffee")
         recommender.add([Interaction("first", "new", 1.8e9)])

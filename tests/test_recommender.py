@@ -40,6 +40,7 @@ def test_contributions_add_up_to_the_score(recommender: Recommender) -> None:
         assert set(entry.contributions) == {
             "itemknn",
             "linear",
+            "factors",
             "semantic",
             "fields.text",
             "popularity",
