@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -45,10 +44,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def baselines(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("llmrec.evaluate.baselines")
-    models = [Rule("popularity", popular), Rule("noise", at_random)]
-    module.__dict__["BASELINES"] = {model.name: model for model in models}
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    models = {model.name: model for model in (Rule("popularity", popular), Rule("noise", at_random))}
+    for module in ("llmrec.evaluate.baselines", "llmrec.evaluating"):
+        monkeypatch.setattr(f"{module}.BASELINES", models)
 
 
 def evaluated(
