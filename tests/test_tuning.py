@@ -160,6 +160,23 @@ def test_settings_are_written_and_the_rest_of_the_file_stays(root: Path) -> None
     assert not list(root.glob(".llmrec.toml*"))
 
 
+def test_the_next_index_run_trains_by_new_settings(root: Path, tmp_path: Path) -> None:
+    workspace = Workspace(root)
+    before = workspace.require_present().channels
+    items = write_items(tmp_path / "items.jsonl", item_rows())
+    IndexRun(workspace, Sources(items))()
+    assert workspace.require_present().channels == before, "nothing changed"
+    apply(workspace, {"recent_days": 12.5})
+    workspace.close()
+    changed = Workspace(root)
+    report = IndexRun(changed, Sources(items))()
+    present = changed.require_present()
+    changed.close()
+    assert report.encoded == 0
+    assert present.channels != before
+    assert Ranker.trained_by(present.channels, changed.settings.rank)
+
+
 def tuned_by(values: Sequence[Sequence[float]]) -> Tuned:
     tried = [Tried({"knn_window": at, "fusion": "late"}, np.array(of)) for at, of in enumerate(values)]
     return Tuned(tried, "leave-last-out")

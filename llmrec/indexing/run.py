@@ -101,12 +101,16 @@ class IndexRun:
             if changed:
                 self._encode(changed, journal)
             logs = self._read_logs(present)
-            if changed or deleted or logs or present is None:
+            if changed or deleted or logs or not self._trained(present):
                 self._publish(present, journal, changed, deleted, logs)
             journal.clear()
             self.report.media, self.report.missing = self.media.report, self.media.modalities.missing
             write_errors(self.report.flags, self.workspace.root)
         return self.report
+
+    def _trained(self, present: Present | None) -> bool:
+        """Whether there are channels, trained by the settings as they are now."""
+        return present is not None and Ranker.trained_by(present.channels, self.workspace.settings.rank)
 
     def _base(self) -> Present | None:
         """What the run changes: the present snapshot, nothing for a rebuild."""

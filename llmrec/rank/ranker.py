@@ -186,9 +186,17 @@ class Ranker:
         Raises:
             CorruptFileError: it cannot be read.
         """
+        return _card(folder).log == log and Ranker.trained_by(folder, settings)
+
+    @staticmethod
+    def trained_by(folder: Path, settings: RankSettings) -> bool:
+        """Whether what is kept there was trained by equal settings, whatever the log.
+
+        Raises:
+            CorruptFileError: it cannot be read.
+        """
         card = _card(folder)
-        trained = card.log == log and card.settings == settings.training
-        return trained and set(settings.channels) <= set(card.channels)
+        return card.settings == settings.training and set(settings.channels) <= set(card.channels)
 
     def rank(self, taste: Taste, k: int, hidden: Rows, allowed: Rows | None = None) -> list[Ranked]:
         """The best ``k`` rows, best first; equal scores by row.
