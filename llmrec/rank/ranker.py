@@ -151,7 +151,7 @@ class Ranker:
         with _named(folder / ITEMS) as path:
             ids = json.loads(path.read_bytes())
             moved = np.array([catalog.row_of.get(item, -1) for item in ids], np.int64)
-        new = cls.arrivals(folder, catalog, settings, now)
+        new = _arrivals(ids, card, catalog, settings, now)
         with _named(folder / TENSORS) as path:
             tensors = load_file(path)
             channels = [
@@ -176,8 +176,7 @@ class Ranker:
         """
         with _named(folder / ITEMS) as path:
             before = json.loads(path.read_bytes())
-        now = time.time() if now is None else now
-        return arrived(before, _card(folder).new, catalog.ids, now, settings.new_days)
+        return _arrivals(before, _card(folder), catalog, settings, now)
 
     @staticmethod
     def serves(folder: Path, log: str, settings: RankSettings) -> bool:
@@ -278,6 +277,12 @@ class Ranker:
         """Of the channels that can move the score: what another would compute adds nothing."""
         scorer = self._scorer_for(taste)
         return self.panel.scores(taste, rows, [name for name in self.panel.channels if scorer.uses(name)])
+
+
+def _arrivals(
+    before: list[str], card: _Card, catalog: Catalog, settings: RankSettings, now: float | None
+) -> Arrived:
+    return arrived(before, card.new, catalog.ids, time.time() if now is None else now, settings.new_days)
 
 
 def _card(folder: Path) -> _Card:
