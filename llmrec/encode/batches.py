@@ -44,10 +44,17 @@ def plan_batches(lengths: Sequence[int], token_budget: int) -> Iterator[NDArray[
 def pad_batches(sequences: Sequence[NDArray[np.int64]], token_budget: int, pad_token: int) -> Iterator[Batch]:
     """The sequences as padded batches of at most ``token_budget`` tokens; see :func:`plan_batches`."""
     for rows in plan_batches([len(sequence) for sequence in sequences], token_budget):
-        shape = (len(rows), len(sequences[rows[0]]))
-        input_ids = np.full(shape, pad_token, dtype=np.int64)
-        attention_mask = np.zeros(shape, dtype=np.int64)
-        for line, row in enumerate(rows):
-            input_ids[line, : len(sequences[row])] = sequences[row]
-            attention_mask[line, : len(sequences[row])] = 1
+        input_ids, attention_mask = padded([sequences[row] for row in rows], pad_token)
         yield Batch(rows, input_ids, attention_mask)
+
+
+def padded(
+    sequences: Sequence[NDArray[np.int64]], pad_token: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Ids and attention mask of sequences, filled up on the right to the longest, (sequences, tokens)."""
+    shape = (len(sequences), max(len(sequence) for sequence in sequences))
+    ids, mask = np.full(shape, pad_token, np.int64), np.zeros(shape, np.int64)
+    for line, sequence in enumerate(sequences):
+        ids[line, : len(sequence)] = sequence
+        mask[line, : len(sequence)] = 1
+    return ids, mask

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
 
+from llmrec.encode.batches import padded
 from llmrec.rank.log import Log
 from llmrec.training.corpus import Corpus
 from llmrec.training.pairs import not_negatives
@@ -99,15 +100,3 @@ def inclusion(pairs: Any, size: int, slots: int) -> NDArray[np.float32]:
     drawn = slots * counts.sum() / max(len(targets), 1)
     missed = (1 - counts / max(counts.sum(), 1)) ** drawn
     return np.log(np.where(counts > 0, 1 - missed, 1.0)).astype(np.float32)
-
-
-def padded(
-    sequences: Sequence[NDArray[np.int64]], pad_token: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids and attention mask of sequences, filled up on the right to the longest, (sequences, tokens)."""
-    shape = (len(sequences), max(len(sequence) for sequence in sequences))
-    ids, mask = np.full(shape, pad_token, np.int64), np.zeros(shape, np.int64)
-    for line, sequence in enumerate(sequences):
-        ids[line, : len(sequence)] = sequence
-        mask[line, : len(sequence)] = 1
-    return ids, mask
