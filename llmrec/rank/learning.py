@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,9 @@ _BEST = 100
 _RANDOM = 400
 """Others among them, drawn at random; each stands for as many as were not drawn."""
 
-_EPOCHS = 200
-_PATIENCE = 15
-_HELD_OUT = 0.15
+_STEPS = 150
+_TOLERANCE = 1e-7
+"""Relative gain of a step at which the search ends; float32 tells no less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +98,38 @@ def example(
     )
 
 
-def learn(examples: Sequence[Example], gated: bool, seed: int, progress: Progress) -> Gates:
-    """Gates under which the targets are likely.
+def learn(examples: Sequence[Example], gated: bool, progress: Progress) -> Gates:
+    """Gates under which the targets are likely: the maximum a posteriori, found by L-BFGS.
 
-    Early stopping on a part of the examples says for how many epochs; then all are learnt from.
+    There are about a hundred numbers to find and about two lists a user, so that a prior is the better guard
+    against learning by heart: early stopping on a part of the lists ended by chance too early or too late,
+    and moved NDCG by a tenth from one seed to another.
 
     Args:
-        examples: at least two, all with the same channels.
+        examples: at least one, all with the same channels.
         gated: whether weights may depend on user and item; else they are the same for all.
-        seed: of the order and of the part held out.
 
     Raises:
-        TrainingError: the loss became NaN or infinite; names the epoch.
+        TrainingError: the loss became NaN or infinite; names the step.
     """
-    from llmrec.rank.gradient import Descent, Lists, one_thread
+    from scipy.optimize import minimize
 
-    order = np.random.default_rng(seed).permutation(len(examples))
-    held = max(1, int(_HELD_OUT * len(examples)))
-    judged = Lists.of([examples[at] for at in order[:held]])
-    with one_thread(), progress.task("Training the fusion scorer", unit="epochs") as task:
-        descent = Descent(Lists.of([examples[at] for at in order[held:]]), gated, seed)
-        best, epochs = descent.loss(judged), 0
-        for epoch in range(1, _EPOCHS + 1):
-            descent.epoch(epoch)
+    from llmrec.rank.gradient import Lists, Objective, one_thread
+
+    objective, steps = Objective(Lists.of(examples), gated), count(1)
+    with one_thread(), progress.task("Training the fusion scorer", unit="steps") as task:
+
+        def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            value, gradient = objective(point)
+            step = next(steps)
             task.advance()
-            loss = descent.loss(judged)
-            if loss < best:
-                best, epochs = loss, epoch
-            elif epoch - epochs >= _PATIENCE:
-                break
-        descent = Descent(Lists.of(examples), gated, seed)
-        for epoch in range(1, epochs + 1):
-            descent.epoch(epoch)
-            task.advance()
-    return descent.gates()
+            task.note(f"loss {value:.4f}")
+            if not (np.isfinite(value) and np.isfinite(gradient).all()):
+                raise TrainingError(
+                    f"fusion scorer: the loss became {value} in step {step}", "The scorer in use stays."
+                )
+            return value, gradient
+
+        options = {"maxiter": _STEPS, "ftol": _TOLERANCE}
+        found = minimize(loss, objective.origin, jac=True, method="L-BFGS-B", options=options)
+    return objective.gates(found.x)

@@ -28,12 +28,10 @@ class Lessons:
     Args:
         names: the channels.
         examples: one for each question, with all channels.
-        seed: of the scorer's training.
     """
 
     names: tuple[str, ...]
     examples: Sequence[Example]
-    seed: int
 
     def scorer(self, names: Collection[str], gated: bool, progress: Progress) -> FusionScorer:
         """A scorer trained on ``names`` only; ``gated``: with weights that depend on user and item.
@@ -46,7 +44,7 @@ class Lessons:
             replace(example, values=example.values[kept], known=example.known[kept])
             for example in self.examples
         ]
-        gates = learn(lists, gated, self.seed, progress)
+        gates = learn(lists, gated, progress)
         return FusionScorer(tuple(self.names[at] for at in kept), gates)
 
 
@@ -69,7 +67,7 @@ def lessons(
     """
     panel = Panel.fit(catalog, held.log, settings, progress, kept)
     examples = _examples(panel, held, vectors, settings.seed, progress)
-    return Lessons(tuple(panel.channels), examples, settings.seed)
+    return Lessons(tuple(panel.channels), examples)
 
 
 def _examples(

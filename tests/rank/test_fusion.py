@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from llmrec.progress import NoProgress
 from llmrec.rank.channel import Taste
 from llmrec.rank.features import ITEM, USER, Features
 from llmrec.rank.fusion import PRIOR, FusionScorer, Gates
+from llmrec.rank.gradient import Lists, Objective
 from llmrec.rank.learning import Example, example, learn
 from llmrec.rank.practice import practice
 from llmrec.rank.ranker import Ranker
@@ -40,32 +42,55 @@ def planted(count: int = 80, seed: int = 0, cold: bool = False) -> list[Example]
 
 
 def test_what_tells_the_target_weighs_more() -> None:
-    gates = learn(planted(), gated=False, seed=0, progress=NoProgress())
+    gates = learn(planted(), gated=False, progress=NoProgress())
     assert gates.base[0] > gates.base[1] + 1
     assert not gates.user.any()
     assert not gates.item.any()
 
 
 def test_the_gate_learns_where_a_channel_can_be_trusted() -> None:
-    gates = learn(planted(300, cold=True), gated=True, seed=0, progress=NoProgress())
+    gates = learn(planted(300, cold=True), gated=True, progress=NoProgress())
     known = ITEM.index("known")
     assert gates.item[0, known] > 0.3, "of known items the first channel tells"
     assert gates.item[1, known] < -0.3, "of new ones the second"
 
 
-def test_the_same_seed_gives_the_same_gates() -> None:
-    one, same, other = (learn(planted(), True, seed, NoProgress()) for seed in (3, 3, 4))
+def test_the_same_lists_give_the_same_gates() -> None:
+    one, same, other = (learn(planted(seed=seed), True, NoProgress()) for seed in (3, 3, 4))
     np.testing.assert_array_equal(one.base, same.base)
     np.testing.assert_array_equal(one.item, same.item)
     assert not np.array_equal(one.item, other.item)
 
 
-def test_a_loss_that_is_no_number_names_the_epoch() -> None:
+def test_they_are_the_likeliest_ones() -> None:
+    """No point beside what was found is better: the gradient there is next to none."""
+    objective = Objective(Lists.of(planted()), gated=True)
+    gates = learn(planted(), gated=True, progress=NoProgress())
+    found = np.concatenate([getattr(gates, field.name).ravel() for field in fields(Gates)]).astype(np.float64)
+    value, gradient = objective(found)
+    assert np.abs(gradient).max() < 0.01 * np.abs(objective(objective.origin)[1]).max()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        assert objective(found + 0.1 * rng.standard_normal(len(found)))[0] > value
+
+
+def test_the_gradient_is_the_slope() -> None:
+    objective = Objective(Lists.of(planted(20)), gated=True)
+    point = objective.origin + 0.1 * np.random.default_rng(0).standard_normal(len(objective.origin))
+    gradient = objective(point)[1]
+    for at in range(len(point)):
+        step = np.zeros_like(point)
+        step[at] = 0.01
+        slope = (objective(point + step)[0] - objective(point - step)[0]) / 0.02
+        assert slope == pytest.approx(gradient[at], abs=2e-3)
+
+
+def test_a_loss_that_is_no_number_names_the_step() -> None:
     broken = planted(10)
     for each in broken:
         each.items[:] = np.nan
-    with pytest.raises(TrainingError, match="fusion scorer: the loss became nan in epoch 1"):
-        learn(broken, gated=True, seed=0, progress=NoProgress())
+    with pytest.raises(TrainingError, match="fusion scorer: the loss became nan in step 1"):
+        learn(broken, gated=True, progress=NoProgress())
 
 
 def test_infinite_scores_name_the_channel() -> None:
@@ -127,16 +152,31 @@ def test_it_comes_back_from_its_state() -> None:
 def test_practice_knows_nothing_of_what_it_asks(world: World) -> None:
     held = practice(world.log, 0)
     assert held is not None
-    assert len(held.users) >= 50
-    gone = np.setdiff1d(np.flatnonzero(world.log.counts), np.flatnonzero(held.log.counts))
+    assert len(np.unique(held.users)) >= 50
+    gone = np.setdiff1d(np.flatnonzero(world.log.counts), np.flatnonzero(held.heard.counts))
     assert len(gone) >= 0.1 * np.count_nonzero(world.log.counts) - 1, "items that are as if new"
     for at, user in enumerate(held.users.tolist()):
         span = world.log.span(user)
         events, times = world.log.rows[span], world.log.times[span]
         (asked,) = np.flatnonzero(events == held.targets[at])
-        assert asked == len(events) - 1 or events[asked] in gone
+        newcomer = held.log.lengths[user] == 0
+        assert asked == len(events) - 1 or newcomer != (events[asked] in gone)
         assert held.history(at).tolist() == [row for row in events[:asked][::-1] if row not in gone]
         assert held.taste(at).now == max(times[:asked][~np.isin(events[:asked], gone)])
+
+
+def test_practice_holds_newcomers_back(world: World) -> None:
+    """Nothing is learnt from them; they are asked what they chose after their first few events."""
+    held = practice(world.log, 0)
+    assert held is not None
+    newcomers = np.flatnonzero((held.log.lengths == 0) & (held.heard.lengths > 0))
+    assert len(newcomers) == round(0.1 * np.count_nonzero(world.log.lengths >= 3))
+    asked = np.isin(held.users, newcomers)
+    assert asked.sum() > len(newcomers)
+    assert held.known[asked].max() <= 10
+    np.testing.assert_array_equal(
+        np.delete(held.heard.lengths, newcomers), np.delete(held.log.lengths, newcomers)
+    )
 
 
 def test_too_few_users_teach_nothing(world: World) -> None:

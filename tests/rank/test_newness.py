@@ -135,6 +135,6 @@ def test_practice_asks_for_new_items_too(world: World) -> None:
     held = practice(world.log, 0)
     assert held is not None
     new = np.isin(held.targets, held.log.new)
-    assert 20 < new.sum() < len(held) - 20
+    assert 15 < new.sum() < len(held) - 15
     assert len(set(held.users[new])) == new.sum(), "one for each user"
     assert not held.log.counts[held.log.new].any()
