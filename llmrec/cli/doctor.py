@@ -86,11 +86,11 @@ def _machine() -> Iterator[Check]:
 def _device() -> str:
     import torch
 
-    from llmrec.runtime.openvino import import_openvino
+    from llmrec.runtime.openvino import cpu_core
 
     if torch.cuda.is_available():
         return f"{torch.cuda.get_device_name()} (CUDA)"
-    core = import_openvino().Core()
+    core = cpu_core()
     name = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
     bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return f"CPU: {name}, {os.cpu_count()} cores, bfloat16 {'in hardware' if bfloat16 else 'not in hardware'}"

@@ -15,7 +15,7 @@ from llmrec.encode.folder import ModelFolder
 from llmrec.progress import Progress
 from llmrec.runtime.folders import cached_folder
 from llmrec.runtime.libraries import quiet
-from llmrec.runtime.openvino import cpu_precision, import_openvino
+from llmrec.runtime.openvino import cpu_core, cpu_precision, import_openvino
 
 _RECIPE = "openvino 1"
 """Raised whenever the conversion below would write another model."""
@@ -33,14 +33,13 @@ class OpenVinoEngine:
     """
 
     def __init__(self, model: Path, precision: str) -> None:
-        openvino = import_openvino()
-        core = openvino.Core()
+        core = cpu_core()
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "INFERENCE_PRECISION_HINT": cpu_precision(core, precision, "encoder.precision"),
         }
         compiled = core.compile_model(model, "CPU", options)
-        self._requests = openvino.AsyncInferQueue(compiled)
+        self._requests = import_openvino().AsyncInferQueue(compiled)
         self._lock = threading.Lock()
         self.dimension = int(compiled.output(0).partial_shape[1].get_length())
 

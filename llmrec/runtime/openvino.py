@@ -1,11 +1,23 @@
-"""OpenVINO, without its usage reports."""
+"""OpenVINO, without its usage reports, and without what makes a signal end the process."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llmrec.errors import ConfigError
+
+_DISABLED = 2
+"""``SS_DISABLE`` of ``sigaltstack(2)``: handlers run on the thread's usual stack."""
+
+
+class _SignalStack(ctypes.Structure):
+    """``stack_t`` of ``sigaltstack(2)``."""
+
+    _fields_ = (("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
 
 
 def import_openvino() -> Any:
@@ -19,6 +31,36 @@ def import_openvino() -> Any:
     import openvino
 
     return openvino
+
+
+def cpu_core() -> Any:
+    """An ``openvino.Core`` whose CPU plugin is loaded."""
+    core = import_openvino().Core()
+    with kept_signal_stack():
+        core.get_property("CPU", "FULL_DEVICE_NAME")
+    return core
+
+
+@contextmanager
+def kept_signal_stack() -> Iterator[None]:
+    """Give the thread back the stack that its signal handlers run on.
+
+    Whoever loads OpenVINO's CPU plugin gets a stack for handlers that lasts as long as the core. When several
+    cores go in the order in which they came, the thread is left with one that is gone, and the next Ctrl-C is
+    a segmentation fault (OpenVINO 2026.4, Linux).
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    set_stack = ctypes.CDLL(None).sigaltstack
+    before = _SignalStack()
+    set_stack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        # It may have become too small, if the process now uses registers that take more room (AMX).
+        if set_stack(ctypes.byref(before), None):
+            set_stack(ctypes.byref(_SignalStack(flags=_DISABLED)), None)
 
 
 def cpu_precision(core: Any, precision: str, setting: str) -> str:

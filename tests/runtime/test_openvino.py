@@ -3,6 +3,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import os, socket, sys, threading, time
 os.environ.pop("CI", None)
@@ -29,3 +31,26 @@ def test_openvino_reports_nothing_over_the_network() -> None:
         check=False,
     )
     assert plain.returncode != 0, "OpenVINO no longer reports its use: llmrec.runtime.openvino can go"
+
+
+INTERRUPTED = """
+import gc, os, signal
+from llmrec.runtime.openvino import cpu_core
+signal.signal(signal.SIGINT, signal.default_int_handler)
+loaded = [cpu_core() for _ in range(3)]
+while loaded:
+    loaded.pop(0)
+    gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-X", "faulthandler"]])
+def test_an_interruption_after_models_are_gone_is_no_crash(options: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, *options, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stdout) == (0, "interrupted\n"), result.stderr

@@ -12,7 +12,7 @@ from llmrec.modality.blip.captioner import Answer, Decoding
 from llmrec.modality.blip.decoder import Arrays, Decoder, Scored, infer
 from llmrec.modality.blip.folder import BlipFolder
 from llmrec.modality.blip.pixels import blank_pixels
-from llmrec.runtime.openvino import cpu_precision, import_openvino
+from llmrec.runtime.openvino import cpu_core, cpu_precision
 
 
 class OpenVinoEngine:
@@ -33,7 +33,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, graphs: Path, folder: BlipFolder, decoding: Decoding, precision: str) -> None:
-        core = import_openvino().Core()
+        core = cpu_core()
 
         def compiled(name: str, type_name: str) -> Any:
             options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": type_name}
