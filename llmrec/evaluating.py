@@ -60,7 +60,8 @@ class Evaluation:
     def users(self) -> UserTexts:
         """Makes users' texts into vectors."""
         settings = self.workspace.settings
-        encoder = load_encoder(settings.models.encoder, settings.encoder, self.progress)
+        spec = self.workspace.require_encoder(self.snapshot).spec
+        encoder = load_encoder(spec, settings.encoder, self.progress)
         return UserTexts(self.workspace, self.catalog, encoder)
 
     @cached_property
@@ -120,7 +121,7 @@ class Evaluation:
             results[: len(models)],
             find_leaks(stages, self.log, rows_used=Split.history),
             seeds,
-            {"name": self.snapshot.encoder, "fingerprint": self.snapshot.encoder_fingerprint},
+            {"name": self.snapshot.encoder_name, "fingerprint": self.snapshot.encoder_fingerprint},
             results[len(models) :],
             weights(scorer, stages[1]),
         ).to_json()

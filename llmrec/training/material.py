@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec import assets
-from llmrec.encode import encoder_fingerprint
 from llmrec.encode.base import Kind
 from llmrec.encode.folder import ModelFolder
 from llmrec.encode.load import model_folder
@@ -57,7 +56,7 @@ class Base:
 
     @classmethod
     def of(cls, workspace: Workspace, progress: Progress) -> Base:
-        """The encoder of a workspace.
+        """The encoder that a workspace's settings name, also where an adapter of it is in use.
 
         Raises:
             ConfigError: it is a plug-in.
@@ -71,7 +70,7 @@ class Base:
                 "Name a model as models.encoder in llmrec.toml, then `llmrec index CATALOG --rebuild`.",
             )
         folder = model_folder(spec, progress)
-        workspace.require_encoder(encoder_fingerprint(spec, workspace.settings.encoder))
+        workspace.require_encoder(workspace.snapshot())
         licence = None if ":" in spec else assets.manifest.find(spec).licence
         return cls(spec, folder, assets.fingerprint(spec), licence)
 
