@@ -257,10 +257,8 @@ class Recommender:
 
     def _load(self) -> _Loaded:
         settings = self.workspace.settings
-        encoding = self.workspace.require_encoder(self.workspace.snapshot())
         present = self.workspace.require_present()
-        if present.snapshot.encoder_fingerprint != encoding.fingerprint:  # swapped at this moment
-            encoding = self.workspace.require_encoder(present.snapshot)
+        encoding = self.workspace.require_encoder(present.snapshot)
         catalog = Catalog(present.table, settings.rank.exact_items)
         ranker = Ranker.load(present.channels, catalog, settings.rank)
         explaining = Explaining(self.workspace, ranker, self.progress)

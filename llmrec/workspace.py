@@ -25,10 +25,8 @@ from llmrec.store.items import ItemStore, ItemTable
 from llmrec.store.journal import Journal
 
 SETTINGS = "llmrec.toml"
-ADAPTERS = "adapters"
-"""Folder of what fine-tuning has made, an adapter in each of its folders."""
-MERGED = "model"
-"""Folder of an adapter: the encoder with it, as any other model."""
+ADAPTERS, MERGED = "adapters", "models"
+"""Folders of what fine-tuning has made, and of encoders with an adapter, of the same name, merged into them."""
 _DEFAULT = ".llmrec"
 _READ = 1 << 20
 
@@ -166,7 +164,7 @@ class Workspace:
 
     def merged_model(self, adapter: str) -> Path:
         """Where the encoder is kept with an adapter merged into it."""
-        return self.root / ADAPTERS / adapter / MERGED
+        return self.root / MERGED / adapter
 
     def encoding(self, adapter: str | None) -> Encoding:
         """The settings' encoder with an adapter, whatever the items were encoded by.
