@@ -26,7 +26,7 @@ from llmrec.store.journal import Journal
 
 SETTINGS = "llmrec.toml"
 ADAPTERS, MERGED = "adapters", "models"
-"""Folders of what fine-tuning has made, and of encoders with an adapter, of the same name, merged into them."""
+"""Folders of what fine-tuning has made, and of encoders with an adapter (of the same name) merged in."""
 _DEFAULT = ".llmrec"
 _READ = 1 << 20
 

@@ -93,13 +93,13 @@ class Adapter:
         for name in (CARD, *_HASHED):
             if not (folder / name).is_file():
                 raise _unusable(folder, f"half written: it has no {name}")
-        safety.check_model_folder(folder)
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            safety.check_file(file)  # a pickle that the loaders would pass over has no place here either
         card = _read_card(folder)
         for name, expected in card.sha256.items():
             if not (folder / name).is_file() or _sha256(folder / name) != expected:
                 raise _unusable(folder, f"{name} is not what its card says")
+        safety.check_model_folder(folder)
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            safety.check_file(file)  # a pickle that the loaders would pass over has no place here either
         return cls(folder, card)
 
 

@@ -116,7 +116,8 @@ def merge_adapter(model: Any, folder: Path) -> None:
     except (ValueError, TypeError) as error:  # none of the layers is there, or a setting makes no sense
         raise AdapterError(f"{folder}: does not fit the model: {error}") from error
     found = load_file(folder / WEIGHTS)
-    expected = get_peft_model_state_dict(adapted, adapter_name=_NAME)
+    # Whether embeddings were resized PEFT would ask the hub, for a model of the name in the configuration.
+    expected = get_peft_model_state_dict(adapted, adapter_name=_NAME, save_embedding_layers=False)
     if unlike := _unlike(found, expected):
         raise AdapterError(
             f"{folder / WEIGHTS}: is of another model, or of another dimension: {unlike}",
