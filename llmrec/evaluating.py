@@ -18,7 +18,7 @@ from llmrec.evaluate.model import Model
 from llmrec.evaluate.report import Document, Report
 from llmrec.evaluate.run import evaluate
 from llmrec.evaluate.split import Case, Split
-from llmrec.evaluate.splits import LEAVE_LAST_OUT, MIN_EVENTS, SPLITS
+from llmrec.evaluate.splits import LEAVE_LAST_OUT, MIN_EVENTS, SPLITS, leave_last_out
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Taste
@@ -77,6 +77,11 @@ class Evaluation:
         ]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
 
+    @property
+    def _tuned_on(self) -> Log | None:
+        """The events that an adapter in use may have been trained on; None without one."""
+        return leave_last_out(self.log)[0].train if self.snapshot.adapter else None
+
     def taste(self, split: Split, case: Case) -> Taste:
         """What is known of the user at a case, with the vector of their text."""
         known = split.taste(case)
@@ -119,7 +124,7 @@ class Evaluation:
             self.log,
             stages,
             results[: len(models)],
-            find_leaks(stages, self.log, rows_used=Split.history),
+            find_leaks(stages, self.log, rows_used=Split.history, tuned_on=self._tuned_on),
             seeds,
             {"name": self.snapshot.encoder_name, "fingerprint": self.snapshot.encoder_fingerprint},
             results[len(models) :],

@@ -16,8 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from shop import write_events, write_items
-from small_training import write_tiny_bert
-from test_merging import CURVE, adapted
+from small_training import CURVE, adapted, write_tiny_bert
 from word_shop import event, index, item_rows, topical_events
 
 from llmrec.adapters import compare, kept, merge, remove, use
@@ -31,6 +30,7 @@ from llmrec.errors import (
     UnsafeFileError,
     WorkspaceError,
 )
+from llmrec.evaluating import Evaluation
 from llmrec.indexing import IndexRun, Sources
 from llmrec.rank.catalog import Catalog
 from llmrec.recommender import Recommender
@@ -188,6 +188,16 @@ def test_going_back_gives_the_vectors_as_they_were(opened: Workspace) -> None:
     assert same(before, vectors(opened))
     assert answers(opened.root) == answered
     assert use(opened, None).encoded == 0
+
+
+def test_an_evaluation_takes_the_adapter_and_says_what_it_has_seen(in_use: Workspace) -> None:
+    def report(split: str) -> dict[str, Any]:
+        return Evaluation(in_use).report(split, ["popularity"], variants=False)
+
+    fair = report("leave-last-out")
+    assert fair["leakage"] == []
+    assert fair["protocol"]["encoder"]["name"] == f"{in_use.settings.models.encoder} + good"
+    assert "adapter" in report("global-time")["leakage"][0]["what"]
 
 
 def test_a_new_fine_tuning_begins_with_the_base(in_use: Workspace) -> None:

@@ -10,18 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_training import write_tiny_bert, write_tiny_llama
+from small_training import CURVE, adapted, write_tiny_bert, write_tiny_llama
 
 from llmrec.config import EncoderSettings
 from llmrec.encode import load_encoder
 from llmrec.encode.folder import read_model_folder
-from llmrec.encode.torch_engine import load_sentence_transformer
 from llmrec.errors import AdapterError
 from llmrec.progress import NoProgress
 from llmrec.training.adapter import Adapter, write_folder
-from llmrec.training.lora import add_adapter
 from llmrec.training.merging import merged_folder, write_merged
-from llmrec.training.settings import LoraSettings
 
 TEXTS = ["w1 w2 w3", "w5", "w9 w8 w8 w1 w40 w41 w42"]
 CARD = {
@@ -30,20 +27,6 @@ CARD = {
     "protocol": {"split": "leave-last-out", "stage": "validation"},
     "metrics": {"before": {"ndcg@10": 0.1}, "after": {"ndcg@10": 0.2}},
 }
-CURVE = [{"step": 0, "epoch": 0.0, "ndcg@10": 0.1}, {"step": 1, "epoch": 1.0, "loss": 1.0, "ndcg@10": 0.2}]
-
-
-def adapted(folder: Path, seed: int = 0, size: float = 0.05) -> Any:
-    """The model of a folder with an adapter of random weights."""
-    import torch
-
-    model = load_sentence_transformer(read_model_folder(folder, "tiny"), "cpu", torch.float32)
-    add_adapter(model, LoraSettings(rank=4), seed)
-    torch.manual_seed(seed)
-    for name, weights in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weights, std=size)
-    return model.eval()
 
 
 def write_adapter(model: Any, folder: Path, card: dict[str, Any] = CARD) -> Adapter:
@@ -117,6 +100,7 @@ def test_any_loader_gives_the_vectors_of_base_and_adapter(
     assert not [path for path in out.rglob("*") if path.suffix in {".bin", ".pt"}]
 
 
+@pytest.mark.slow
 def test_the_engine_for_cpus_runs_it(tmp_path: Path) -> None:
     base = write_tiny_bert(tmp_path / "tiny")
     model = adapted(base)
