@@ -195,9 +195,9 @@ def test_an_evaluation_takes_the_adapter_and_says_what_it_has_seen(in_use: Works
         return Evaluation(in_use).report(split, ["popularity"], variants=False)
 
     fair = report("leave-last-out")
-    assert fair["leakage"] == []
+    assert fair["protocol"]["leakage"] == []
     assert fair["protocol"]["encoder"]["name"] == f"{in_use.settings.models.encoder} + good"
-    assert "adapter" in report("global-time")["leakage"][0]["what"]
+    assert "adapter" in report("global-time")["protocol"]["leakage"][0]["what"]
 
 
 def test_a_new_fine_tuning_begins_with_the_base(in_use: Workspace) -> None:
