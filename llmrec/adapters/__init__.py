@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmrec.adapters.compare import Compared, compare
-from llmrec.adapters.keep import Kept, kept, merge, remove
-from llmrec.adapters.use import Used, use
+from llmrec.adapters.comparing import Compared, compare
+from llmrec.adapters.keeping import Kept, kept, merge, remove
+from llmrec.adapters.using import Used, use
 
 __all__ = ["Compared", "Kept", "Used", "compare", "kept", "merge", "remove", "use"]

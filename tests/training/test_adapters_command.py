@@ -35,7 +35,7 @@ from llmrec.indexing import IndexRun, Sources
 from llmrec.rank.catalog import Catalog
 from llmrec.recommender import Recommender
 from llmrec.store.events import EventStore
-from llmrec.store.rows import DOCUMENT
+from llmrec.store.rows import DOCUMENT, row_schema
 from llmrec.training.adapter import write_folder
 from llmrec.training.finetuning import finetune
 from llmrec.training.settings import TrainingSettings
@@ -164,6 +164,18 @@ def test_an_index_run_goes_on_with_the_adapter(in_use: Workspace, made: Path) ->
     assert IndexRun(in_use, catalog_of(in_use.root, made), rebuild=True)().encoded == 25
     assert in_use.require_present().snapshot.adapter == "good"
     assert same(before, vectors(in_use))
+
+
+def test_encoding_from_the_table_writes_what_a_rebuild_writes(opened: Workspace, made: Path) -> None:
+    seen = {"item_id": "seen", "title": "w1", "caption": "w50 w51", "year": 1999, "categories": ["w7"]}
+    sources = catalog_of(opened.root, made, seen)
+    IndexRun(opened, sources)()
+    use(opened, "good", force=True)
+    names = [*row_schema(32).names, "year"]
+    written = [*opened.require_present().table.scan(names)]
+    assert any(row["_vector_picture"] for batch in written for row in batch.to_pylist())
+    IndexRun(opened, sources, rebuild=True)()
+    assert [*opened.require_present().table.scan(names)] == written
 
 
 def test_another_encoder_in_the_settings_ends_the_use(in_use: Workspace, made: Path, tmp_path: Path) -> None:

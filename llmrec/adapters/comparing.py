@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.adapters.keep import kept, prepare
+from llmrec.adapters.keeping import kept, prepare
 from llmrec.encode import Encoder, load_encoder
 from llmrec.evaluate.splits import LEAVE_LAST_OUT
 from llmrec.evaluate.statistics import Difference, Values, difference

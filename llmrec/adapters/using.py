@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from llmrec.adapters.keep import prepare
+from llmrec.adapters.keeping import prepare
 from llmrec.encode import load_encoder
 from llmrec.errors import AdapterError
 from llmrec.evaluate.statistics import Difference, difference
@@ -19,7 +19,6 @@ from llmrec.indexing.steps import disk_errors
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.store.items import ItemTable
-from llmrec.training.adapter import Adapter
 from llmrec.training.judge import METRIC
 from llmrec.training.validation import Validation
 from llmrec.workspace import Workspace
@@ -75,35 +74,39 @@ def use(
         if snapshot.encoder != workspace.settings.models.encoder:
             workspace.require_encoder(snapshot)
         adapter = None if name is None else prepare(workspace, name, progress)
-        encoding = workspace.encoding(name)
-        run = Reencoding(workspace, present, encoding, progress)
-        if (name, encoding.fingerprint) == (snapshot.adapter, snapshot.encoder_fingerprint):
+        run = Reencoding(workspace, present, workspace.encoding(name), progress)
+        if (name, run.encoding.fingerprint) == (snapshot.adapter, snapshot.encoder_fingerprint):
             run.journal.clear()
             return Used(name)
         workspace.events.unstage()
+        asked = name != snapshot.adapter and not force
+        rival = _Rival(run, adapter.card.protocol.split) if adapter and asked else None
         table = run()
-        gain = None
-        if adapter is not None and name != snapshot.adapter and not force:
-            gain = _gain(run, adapter, table)
-            if gain.difference.mean <= 0:
-                workspace.collect()
-                raise _no_better(adapter.name, snapshot.encoder_name, gain)
+        gain = rival.gain(table) if rival else None
+        if gain and gain.difference.mean <= 0:
+            workspace.collect()
+            raise _no_better(str(name), snapshot.encoder_name, gain)
         run.publish(table)
     return Used(name, run.encoded, run.resumed, gain)
 
 
-def _gain(run: Reencoding, adapter: Adapter, table: ItemTable) -> Gain:
-    """What the new vectors are worth, by the protocol of the adapter's card, on the log as it is now."""
-    workspace, settings = run.workspace, run.workspace.settings
-    used = workspace.require_encoder(run.present.snapshot)
-    old, new = (Catalog(items, settings.rank.exact_items) for items in (run.present.table, table))
-    validation = Validation(workspace, old, adapter.card.protocol.split)
-    before = validation(
-        load_encoder(used.spec, settings.encoder, run.progress), old.vectors(np.arange(len(old)))
-    )
-    after = validation(run.encoder, new.vectors(new.rows(old.ids)))
-    gained = difference(after[METRIC], before[METRIC])
-    return Gain(float(before[METRIC].mean()), float(after[METRIC].mean()), gained)
+class _Rival:
+    """What is in use, as the new vectors will be measured against it: on the log as it is now."""
+
+    def __init__(self, run: Reencoding, split: str) -> None:
+        workspace, self.run = run.workspace, run
+        self.exact = workspace.settings.rank.exact_items
+        used = workspace.require_encoder(run.present.snapshot)
+        self.catalog = Catalog(run.present.table, self.exact)
+        self.ask = Validation(workspace, self.catalog, split)
+        encoder = load_encoder(used.spec, workspace.settings.encoder, run.progress)
+        self.values = self.ask(encoder, self.catalog.vectors(np.arange(len(self.catalog))))[METRIC]
+
+    def gain(self, table: ItemTable) -> Gain:
+        """Of the new vectors in ``table``."""
+        new = Catalog(table, self.exact)
+        values = self.ask(self.run.encoder, new.vectors(new.rows(self.catalog.ids)))[METRIC]
+        return Gain(float(self.values.mean()), float(values.mean()), difference(values, self.values))
 
 
 def _no_better(name: str, used: str, gain: Gain) -> AdapterError:
