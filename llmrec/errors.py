@@ -77,6 +77,10 @@ class TrainingError(LlmrecError):
     """Training that went wrong, such as a loss that became NaN; what was trained before stays in use."""
 
 
+class AdapterError(LlmrecError):
+    """An adapter that is missing, damaged, of another model, or no better than what is in use."""
+
+
 class EvaluationError(LlmrecError):
     """A log that a protocol cannot split, or a model that fails on it; the message names both."""
 

@@ -18,7 +18,7 @@ from llmrec.evaluate.model import Model
 from llmrec.evaluate.report import Document, Report
 from llmrec.evaluate.run import evaluate
 from llmrec.evaluate.split import Case, Split
-from llmrec.evaluate.splits import LEAVE_LAST_OUT, MIN_EVENTS, SPLITS
+from llmrec.evaluate.splits import LEAVE_LAST_OUT, MIN_EVENTS, SPLITS, leave_last_out
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Taste
@@ -60,7 +60,8 @@ class Evaluation:
     def users(self) -> UserTexts:
         """Makes users' texts into vectors."""
         settings = self.workspace.settings
-        encoder = load_encoder(settings.models.encoder, settings.encoder, self.progress)
+        spec = self.workspace.require_encoder(self.snapshot).spec
+        encoder = load_encoder(spec, settings.encoder, self.progress)
         return UserTexts(self.workspace, self.catalog, encoder)
 
     @cached_property
@@ -75,6 +76,11 @@ class Evaluation:
             __version__,
         ]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def _tuned_on(self) -> Log | None:
+        """The events that an adapter in use may have been trained on; None without one."""
+        return leave_last_out(self.log)[0].train if self.snapshot.adapter else None
 
     def taste(self, split: Split, case: Case) -> Taste:
         """What is known of the user at a case, with the vector of their text."""
@@ -118,9 +124,9 @@ class Evaluation:
             self.log,
             stages,
             results[: len(models)],
-            find_leaks(stages, self.log, rows_used=Split.history),
+            find_leaks(stages, self.log, rows_used=Split.history, tuned_on=self._tuned_on),
             seeds,
-            {"name": self.snapshot.encoder, "fingerprint": self.snapshot.encoder_fingerprint},
+            {"name": self.snapshot.encoder_name, "fingerprint": self.snapshot.encoder_fingerprint},
             results[len(models) :],
             weights(scorer, stages[1]),
         ).to_json()

@@ -6,14 +6,13 @@ import difflib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from llmrec.documents import ItemDocuments
-from llmrec.encode import Encoder, encoder_fingerprint, load_encoder, load_tokenizer
+from llmrec.encode import Encoder, load_encoder, load_tokenizer
 from llmrec.errors import RequestError, UnknownItemError, UnknownUserError
 from llmrec.explain import Explainer
 from llmrec.explaining import Explaining
@@ -27,7 +26,7 @@ from llmrec.rank.neighbors import liked, neighbors
 from llmrec.rank.ranker import Ranked, Ranker
 from llmrec.schema import Document, Interaction, Item, Neighbor, Recommendation
 from llmrec.users import UserTexts
-from llmrec.workspace import Snapshot, Workspace
+from llmrec.workspace import Encoding, Snapshot, Workspace
 
 MAX_K = 1000
 _KEPT_VECTORS = 10_000
@@ -38,6 +37,7 @@ class _Loaded:
     """A snapshot in memory."""
 
     snapshot: Snapshot
+    encoding: Encoding
     catalog: Catalog
     ranker: Ranker
     explaining: Explaining
@@ -62,6 +62,7 @@ class Recommender:
         self.workspace = workspace
         self.progress = progress
         self._vectors: OrderedDict[tuple[str, str], Scores] = OrderedDict()
+        self._encoder: Encoder | None = None
         self._texts: UserTexts | None = None
         self._loaded = self._load()
 
@@ -207,7 +208,7 @@ class Recommender:
         """
         settings = self.workspace.settings
         prompt = load_prompt(settings.documents.item_prompt, self.workspace.root / "prompts")
-        tokenizer = load_tokenizer(settings.models.encoder, settings.encoder, self.progress)
+        tokenizer = load_tokenizer(self._refresh().encoding.spec, settings.encoder, self.progress)
         return ItemDocuments(prompt, settings.documents, tokenizer)([self.item(item_id)])[0]
 
     def history(self, user_id: str) -> list[tuple[Interaction, Item | None]]:
@@ -222,11 +223,13 @@ class Recommender:
         """Record events; the next answer knows them. Channels are trained on them by the next ``index``."""
         self.workspace.events.add(interactions)
 
-    @cached_property
+    @property
     def encoder(self) -> Encoder:
         """The encoder of the workspace, loaded on first use."""
-        settings = self.workspace.settings
-        return load_encoder(settings.models.encoder, settings.encoder, self.progress)
+        if self._encoder is None:
+            settings = self.workspace.settings.encoder
+            self._encoder = load_encoder(self._loaded.encoding.spec, settings, self.progress)
+        return self._encoder
 
     @property
     def explainer(self) -> Explainer:
@@ -246,16 +249,20 @@ class Recommender:
     def _refresh(self) -> _Loaded:
         """The present snapshot; loaded again when an index run has published another."""
         if self.workspace.snapshot() != self._loaded.snapshot:
-            self._loaded = self._load()
+            before, self._loaded = self._loaded, self._load()
+            if self._loaded.encoding != before.encoding:
+                self._encoder = None
+                self._vectors.clear()
         return self._loaded
 
     def _load(self) -> _Loaded:
         settings = self.workspace.settings
-        self.workspace.require_encoder(encoder_fingerprint(settings.models.encoder, settings.encoder))
         present = self.workspace.require_present()
+        encoding = self.workspace.require_encoder(present.snapshot)
         catalog = Catalog(present.table, settings.rank.exact_items)
         ranker = Ranker.load(present.channels, catalog, settings.rank)
-        return _Loaded(present.snapshot, catalog, ranker, Explaining(self.workspace, ranker, self.progress))
+        explaining = Explaining(self.workspace, ranker, self.progress)
+        return _Loaded(present.snapshot, encoding, catalog, ranker, explaining)
 
     def _request(self, user_id: str | None, query: str, likes: Sequence[str]) -> _Request:
         catalog = self._loaded.catalog

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmrec.assets import home
 from llmrec.config import FORMAT, PROFILES, Settings, check_format, load_settings, problems
+from llmrec.encode import encoder_fingerprint
 from llmrec.errors import ConfigError, CorruptFileError, WorkspaceError
 from llmrec.modality.cache import LayeredCache, MediaCache
 from llmrec.store.events import EventStore, sqlite_url
@@ -24,6 +25,8 @@ from llmrec.store.items import ItemStore, ItemTable
 from llmrec.store.journal import Journal
 
 SETTINGS = "llmrec.toml"
+ADAPTERS, MERGED = "adapters", "models"
+"""Folders of what fine-tuning has made, and of encoders with an adapter (of the same name) merged in."""
 _DEFAULT = ".llmrec"
 _READ = 1 << 20
 
@@ -31,8 +34,9 @@ _READ = 1 << 20
 class Snapshot(BaseModel):
     """One state of a workspace: a version of the items and the channels trained on it.
 
-    ``files`` maps each file of them, by its path in the workspace, to its SHA-256. ``logs`` maps each log
-    that was read, by a digest of its content and column names, to its number of events.
+    ``encoder`` is what the settings name, ``adapter`` the one that was merged into it. ``files`` maps each
+    file of items and channels, by its path in the workspace, to its SHA-256. ``logs`` maps each log that was
+    read, by a digest of its content and column names, to its number of events.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,12 +46,33 @@ class Snapshot(BaseModel):
     version: int
     items: int
     encoder: str
+    adapter: str | None = None
     encoder_fingerprint: str
     dimension: int
     prompt: str
     channels: str
     files: dict[str, str]
     logs: dict[str, int] = {}
+
+    @property
+    def encoder_name(self) -> str:
+        """What a person would call the encoder of the items."""
+        return f"{self.encoder} + {self.adapter}" if self.adapter else self.encoder
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """What makes vectors.
+
+    Args:
+        spec: name or URI to load it by.
+        adapter: the one that is merged into the settings' encoder; None for that encoder as it is.
+        fingerprint: see :func:`llmrec.encode.encoder_fingerprint`.
+    """
+
+    spec: str
+    adapter: str | None
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +150,7 @@ class Workspace:
         return LayeredCache(MediaCache(self.root / "media.db"), MediaCache(home() / "media.db"))
 
     def journal(self, name: str) -> Journal:
-        """The journal of an index run of that kind (``update`` or ``rebuild``)."""
+        """The journal of a run of that kind (``update``, ``rebuild`` or ``adapter``)."""
         return Journal(self.root / "staging" / name)
 
     def snapshot(self) -> Snapshot | None:
@@ -137,21 +162,58 @@ class Workspace:
         content = self.events.snapshot()
         return None if content is None else self._parse(content)
 
-    def require_encoder(self, fingerprint: str) -> None:
-        """Refuse to mix vectors of two encoders.
+    def merged_model(self, adapter: str) -> Path:
+        """Where the encoder is kept with an adapter merged into it."""
+        return self.root / MERGED / adapter
+
+    def encoding(self, adapter: str | None) -> Encoding:
+        """The settings' encoder with an adapter, whatever the items were encoded by.
 
         Raises:
-            WorkspaceError: the present items were encoded by another one.
+            CorruptFileError: the merged model is missing.
+            AssetError: the encoder is unknown, or a URI whose content was not pulled yet.
         """
-        snapshot = self.snapshot()
-        if snapshot is not None and snapshot.encoder_fingerprint != fingerprint:
-            raise WorkspaceError(
-                f"{self.root}: its items were encoded by {snapshot.encoder} "
-                f"({snapshot.encoder_fingerprint[:12]}), its settings name {self.settings.models.encoder} "
-                f"({fingerprint[:12]})",
-                f"Encode it anew with `llmrec index CATALOG --workspace {self.root} --rebuild`, "
-                "or put the settings back.",
+        spec = self.settings.models.encoder
+        if adapter is not None:
+            folder = self.merged_model(adapter)
+            if not folder.is_dir():
+                raise CorruptFileError(f"{folder}: missing", self._made_again(adapter))
+            spec = f"file:{folder.resolve()}"
+        return Encoding(spec, adapter, encoder_fingerprint(spec, self.settings.encoder))
+
+    def adapter_of(self, snapshot: Snapshot | None) -> str | None:
+        """The adapter of a snapshot, while it is one of the encoder that the settings name."""
+        if snapshot is None or snapshot.encoder != self.settings.models.encoder:
+            return None
+        return snapshot.adapter
+
+    def require_encoder(self, snapshot: Snapshot | None) -> Encoding:
+        """What encoded the items of a snapshot and encodes all else; vectors of two encoders are not mixed.
+
+        Raises:
+            WorkspaceError: the settings name another one.
+            CorruptFileError: the model that an adapter was merged into is missing or differs.
+        """
+        found = self.encoding(self.adapter_of(snapshot))
+        if snapshot is None or snapshot.encoder_fingerprint == found.fingerprint:
+            return found
+        if found.adapter is not None:
+            raise CorruptFileError(
+                f"{self.merged_model(found.adapter)}: not what the items were encoded by, or not with this "
+                "encoder.max_tokens",
+                self._made_again(found.adapter),
             )
+        raise WorkspaceError(
+            f"{self.root}: its items were encoded by {snapshot.encoder_name} "
+            f"({snapshot.encoder_fingerprint[:12]}), its settings name {self.settings.models.encoder} "
+            f"({found.fingerprint[:12]})",
+            f"Encode it anew with `llmrec index CATALOG --workspace {self.root} --rebuild`, "
+            "or put the settings back.",
+        )
+
+    @staticmethod
+    def _made_again(adapter: str) -> str:
+        return f"Run `llmrec adapters use {adapter}` to make it again, or `llmrec adapters use --none`."
 
     def present(self) -> Present | None:
         """Open the present snapshot, its files checked against their recorded hashes.

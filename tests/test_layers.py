@@ -36,7 +36,7 @@ STAGES = [
     {"explaining", "evaluating"},
     {"tuning"},
     {"indexing", "recommender", "asking"},
-    {"demo"},
+    {"adapters", "demo"},
     {"cli"},
 ]
 STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}

@@ -153,14 +153,18 @@ def test_a_snapshot_record_that_makes_no_sense_is_named(workspace: Workspace, co
 
 
 def test_another_encoder_is_refused_with_the_way_out(copied: Workspace) -> None:
-    copied.require_encoder("words-1")
+    snapshot = copied.snapshot()
     with pytest.raises(WorkspaceError, match=r"encoded by plugin:words \(words-1\)") as caught:
-        copied.require_encoder("words-wide-1")
+        copied.require_encoder(snapshot)
     assert "--rebuild" in str(caught.value)
+    assert snapshot is not None
+    own = copied.encoding(None)
+    same = snapshot.model_copy(update={"encoder_fingerprint": own.fingerprint})
+    assert copied.require_encoder(same) == own
 
 
 def test_an_empty_workspace_takes_any_encoder(workspace: Workspace) -> None:
-    workspace.require_encoder("whatever")
+    assert workspace.require_encoder(None).spec == workspace.settings.models.encoder
 
 
 # Snapshots

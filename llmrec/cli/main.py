@@ -11,6 +11,7 @@ import typer
 
 from llmrec import __version__
 from llmrec.cli import (
+    adapters,
     cache,
     datasets,
     demo,
@@ -44,6 +45,7 @@ app.command()(show.show)
 app.command()(evaluate.evaluate)
 app.command()(tune.tune)
 app.command()(finetune.finetune)
+app.add_typer(adapters.app, name="adapters")
 app.add_typer(cache.app, name="cache")
 app.add_typer(models.app, name="models")
 app.add_typer(datasets.app, name="datasets")

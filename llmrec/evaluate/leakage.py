@@ -39,7 +39,12 @@ class Leak:
 
 
 def find_leaks(
-    stages: Stages, log: Log, *, rows_used: RowsUsed | None = None, counts_used: CountsUsed | None = None
+    stages: Stages,
+    log: Log,
+    *,
+    rows_used: RowsUsed | None = None,
+    counts_used: CountsUsed | None = None,
+    tuned_on: Log | None = None,
 ) -> list[Leak]:
     """Everything that is found; empty where nothing leaks.
 
@@ -48,6 +53,7 @@ def find_leaks(
         log: all events, from which the stages were made.
         rows_used: what texts of users are made of, where models read them.
         counts_used: what models count popularity by.
+        tuned_on: what the encoder was fine-tuned on, over the same users.
     """
     events = _Events(log)
     validation, test = stages
@@ -66,6 +72,9 @@ def find_leaks(
         if len(wrong):
             what = "popularity is not counted from the training events"
             leaks.append(Leak(split.stage, what, len(wrong), f"row {wrong[0]}"))
+        if tuned_on is not None:
+            what = "targets are among the events that the encoder's adapter was trained on"
+            leaks += _leak(split.stage, what, events.keys(tuned_on), events.keys_of_targets(split), events)
     return leaks
 
 

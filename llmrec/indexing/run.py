@@ -16,26 +16,23 @@ from pathlib import Path
 
 from llmrec.config import FORMAT
 from llmrec.documents import ItemDocuments
-from llmrec.encode import Encoder, encoder_fingerprint, load_encoder
+from llmrec.encode import Encoder, load_encoder
 from llmrec.errors import WorkspaceError
+from llmrec.indexing.publish import publish
 from llmrec.indexing.report import IndexReport, Sources, write_errors
-from llmrec.indexing.steps import chunks, disk_errors, encoded, with_failures
+from llmrec.indexing.steps import chunks, disk_errors, encoded, keyed, with_failures
 from llmrec.modality.cache import LayeredCache
 from llmrec.modality.files import MediaFiles, Reference
 from llmrec.modality.load import Modalities
 from llmrec.modality.pipeline import MediaText
 from llmrec.progress import NoProgress, Progress, Task
 from llmrec.prompts import caption_prompt, load_prompt
-from llmrec.rank.catalog import Catalog
-from llmrec.rank.channel import Scores
-from llmrec.rank.log import Log, Rows
 from llmrec.rank.ranker import Ranker
 from llmrec.readers import read_interactions, read_items, read_users, source_digest
 from llmrec.schema import Flag, Item
 from llmrec.store.journal import Journal
 from llmrec.store.rows import VECTOR, rows_of
-from llmrec.users import UserTexts
-from llmrec.workspace import Present, Snapshot, Workspace
+from llmrec.workspace import Present, Workspace
 
 
 class IndexRun:
@@ -75,8 +72,7 @@ class IndexRun:
         hosts = (*settings.media.allow_hosts, *allow_hosts)
         self._media_settings = settings.media.model_copy(update={"allow_hosts": hosts})
         self.prompt = load_prompt(settings.documents.item_prompt, workspace.root / "prompts")
-        self.fingerprint = encoder_fingerprint(settings.models.encoder, settings.encoder)
-        recipe = [FORMAT, self.prompt.identity, self.fingerprint, settings.documents.model_dump_json()]
+        recipe = [FORMAT, self.prompt.identity, settings.documents.model_dump_json()]
         self._recipe = hashlib.sha256(json.dumps(recipe).encode())
 
     def __call__(self) -> IndexReport:
@@ -114,10 +110,12 @@ class IndexRun:
 
     def _base(self) -> Present | None:
         """What the run changes: the present snapshot, nothing for a rebuild."""
+        workspace, snapshot = self.workspace, self.workspace.snapshot()
         if self.rebuild:
+            self.encoding = workspace.encoding(workspace.adapter_of(snapshot))
             return None
-        self.workspace.require_encoder(self.fingerprint)
-        return self.workspace.present()
+        self.encoding = workspace.require_encoder(snapshot)
+        return workspace.present()
 
     def _media_text(self, cache: LayeredCache) -> MediaText:
         settings, catalog = self.workspace.settings, self.sources.catalog
@@ -168,7 +166,7 @@ class IndexRun:
             for chunk in chunks(described):
                 if encoder is None:
                     settings = self.workspace.settings
-                    encoder = load_encoder(settings.models.encoder, settings.encoder, self.progress)
+                    encoder = load_encoder(self.encoding.spec, settings.encoder, self.progress)
                     to_documents = ItemDocuments(self.prompt, settings.documents, encoder)
                 items = [item for item, _ in chunk]
                 documents = to_documents(items)
@@ -240,39 +238,7 @@ class IndexRun:
                 self._dimension(present, journal, changed),
                 settings.store.index_rows,
             )
-        catalog = Catalog(table, settings.rank.exact_items)
-        channels = workspace.channels_folder()
-        self._ranker(catalog, present).save(channels)
-        snapshot = Snapshot(
-            table=table.name,
-            version=table.version,
-            items=len(table),
-            encoder=settings.models.encoder,
-            encoder_fingerprint=self.fingerprint,
-            dimension=table.dimension,
-            prompt=self.prompt.identity,
-            channels=channels.name,
-            files=workspace.checksums(table, channels, present.snapshot.files if present else {}),
-            logs=(present.snapshot.logs if present else {}) | logs,
-        )
-        workspace.events.commit(snapshot.model_dump())
-        workspace.collect()
-
-    def _ranker(self, catalog: Catalog, present: Present | None) -> Ranker:
-        """The channels, trained anew only where the log or what training depends on has changed."""
-        workspace, settings = self.workspace, self.workspace.settings
-        log = Log.of(workspace.events.log(), catalog.row_of, len(catalog))
-        if present is not None and Ranker.serves(
-            present.channels, log.fingerprint(catalog.ids), settings.rank
-        ):
-            return Ranker.load(present.channels, catalog, settings.rank)
-
-        def vectors(users: Sequence[tuple[str, Rows]]) -> Scores:
-            encoder = load_encoder(settings.models.encoder, settings.encoder, self.progress)
-            return UserTexts(workspace, catalog, encoder)(users)
-
-        new = Ranker.arrivals(present.channels, catalog, settings.rank) if present else {}
-        return Ranker.fit(catalog, log, settings.rank, vectors, self.progress, new)
+        publish(workspace, table, present, self.encoding, self.prompt.identity, logs, self.progress)
 
     def _dimension(self, present: Present | None, journal: Journal, changed: Mapping[str, str]) -> int:
         if present is not None:
@@ -286,11 +252,11 @@ class IndexRun:
         return read_items(self.sources.catalog, mapping=self.sources.item_columns, on_flag=on_flag)
 
     def _key(self, item: Item, references: Sequence[Reference]) -> str:
-        """Identity of what an item's row is made of, but for media that could not be read."""
+        """The key of an item's row, but for media that could not be read."""
         digest = self._recipe.copy()
         digest.update(item.content_hash().encode())
         digest.update(self.media.identity(item, references).encode())
-        return digest.hexdigest()[:32]
+        return keyed(digest.hexdigest()[:32], self.encoding.fingerprint)
 
 
 def _ignore(flag: Flag) -> None:

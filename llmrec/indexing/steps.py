@@ -18,17 +18,28 @@ from llmrec.encode import Encoder
 from llmrec.errors import WorkspaceError
 from llmrec.schema import Document, Flag, Item, Modality
 
-_CHUNK = 512
+CHUNK = 512
 _CHUNK_SECONDS = 15.0
 """Items encoded between two writes of the journal, or the time until it: what a kill can cost."""
+
+
+def keyed(content: str, encoder: str) -> str:
+    """A row's key: what the row is made of, and by which encoder.
+
+    Args:
+        content: digest, or the key that another encoder gave the row.
+        encoder: fingerprint.
+    """
+    return f"{content.partition('-')[0]}-{encoder[:16]}"
 
 
 def with_failures(key: str, failures: Sequence[Flag]) -> str:
     """A row's key: once what failed is read after all, the row is made anew."""
     if not failures:
         return key
+    content, _, encoder = key.partition("-")
     reasons = sorted((flag.field, flag.source, flag.reason) for flag in failures)
-    return hashlib.sha256(json.dumps([key, reasons]).encode()).hexdigest()[:32]
+    return keyed(hashlib.sha256(json.dumps([content, reasons]).encode()).hexdigest()[:32], encoder)
 
 
 def chunks(described: Iterator[tuple[Item, list[Flag]]]) -> Iterator[list[tuple[Item, list[Flag]]]]:
@@ -38,7 +49,7 @@ def chunks(described: Iterator[tuple[Item, list[Flag]]]) -> Iterator[list[tuple[
     for entry in described:
         began = began if chunk else time.monotonic()
         chunk.append(entry)
-        if len(chunk) == _CHUNK or time.monotonic() - began > _CHUNK_SECONDS:
+        if len(chunk) == CHUNK or time.monotonic() - began > _CHUNK_SECONDS:
             yield chunk
             chunk = []
     if chunk:

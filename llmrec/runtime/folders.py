@@ -14,7 +14,8 @@ from filelock import FileLock
 from llmrec import assets
 from llmrec.errors import AssetError, LlmrecError
 
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
+"""File of a folder that :func:`cached_folder` has made."""
 
 
 def engine_folder(spec: str, engine: str) -> Path:
@@ -65,7 +66,7 @@ def _build(folder: Path, recipe: str, build: Callable[[Path], None]) -> None:
             for path in sorted(partial.rglob("*"))
             if path.is_file()
         }
-        (partial / _MANIFEST).write_text(json.dumps({"recipe": recipe, "sha256": files}), encoding="utf-8")
+        (partial / MANIFEST).write_text(json.dumps({"recipe": recipe, "sha256": files}), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     finally:
@@ -74,7 +75,7 @@ def _build(folder: Path, recipe: str, build: Callable[[Path], None]) -> None:
 
 def _whole(folder: Path, recipe: str) -> bool:
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return manifest["recipe"] == recipe and all(
             _sha256(folder / name) == digest for name, digest in manifest["sha256"].items()
         )

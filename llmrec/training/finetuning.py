@@ -26,10 +26,10 @@ from llmrec.training.lora import add_adapter
 from llmrec.training.material import Base, Material
 from llmrec.training.settings import TrainingSettings
 from llmrec.training.train import last_checkpoint, train
-from llmrec.workspace import Workspace
+from llmrec.workspace import ADAPTERS, Workspace
 
-ADAPTERS, RUNS = "adapters", "training"
-"""Folders of a workspace: what is finished, and what is not."""
+RUNS = "training"
+"""Folder of a workspace: runs that are not finished."""
 _PACKAGES = ("accelerate", "datasets", "matplotlib", "peft")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RUN = "run.json"

@@ -11,6 +11,7 @@ import numpy as np
 from llmrec.encode.batches import pad_batches
 from llmrec.evaluate.metrics import accuracy, by_user, places
 from llmrec.evaluate.split import Case, Split
+from llmrec.evaluate.statistics import Values
 from llmrec.rank.channel import Scores
 from llmrec.training.corpus import Corpus
 
@@ -39,8 +40,8 @@ class Questions:
         """Numbers of the texts of the histories."""
         return range(self.first_text, self.first_text + len(self.cases))
 
-    def metrics(self, items: Scores, users: Scores) -> dict[str, float]:
-        """Means over users of NDCG@10, recall@10 and reciprocal rank, all items but the known ones ranked.
+    def values(self, items: Scores, users: Scores) -> dict[str, Values]:
+        """NDCG@10, recall@10 and reciprocal rank of each user, all items but the known ones ranked, (users,).
 
         Args:
             items: unit vectors, (items, dimension).
@@ -53,9 +54,13 @@ class Questions:
             found.append(accuracy(places(scores, case.targets)))
         of = np.array([case.user for case in self.cases], np.intp)
         return {
-            name: float(by_user(of, np.array([values[name] for values in found])).mean())
+            name: by_user(of, np.array([values[name] for values in found]))
             for name in (METRIC, "recall@10", "mrr")
         }
+
+    def metrics(self, items: Scores, users: Scores) -> dict[str, float]:
+        """Their means over users."""
+        return {name: float(values.mean()) for name, values in self.values(items, users).items()}
 
 
 def choose_cases(split: Split, count: int, seed: int) -> tuple[Case, ...]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llmrec.errors import ConfigError, TrainingError
+from llmrec.errors import AdapterError, ConfigError, TrainingError
 from llmrec.training.settings import LoraSettings
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -97,6 +97,46 @@ def read_adapter(model: Any, folder: Path) -> None:
             "Begin anew under another --name.",
         )
     set_peft_model_state_dict(network, tensors, adapter_name=_NAME)
+
+
+def merge_adapter(model: Any, folder: Path) -> None:
+    """Merge the adapter in a folder into a ``SentenceTransformer``: only the weights of the model change.
+
+    Raises:
+        AdapterError: it is no LoRA adapter, of a model of another shape, or its weights are not finite.
+    """
+    from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    stated = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if stated.get("peft_type") != "LORA":
+        raise AdapterError(f"{folder / CONFIG}: of type {stated.get('peft_type')!r}, and only LORA is known")
+    try:
+        adapted = PeftModel(model[0].auto_model, LoraConfig.from_pretrained(str(folder)), _NAME)
+    except (ValueError, TypeError) as error:  # none of the layers is there, or a setting makes no sense
+        raise AdapterError(f"{folder}: does not fit the model: {error}") from error
+    found = load_file(folder / WEIGHTS)
+    # Whether embeddings were resized PEFT would ask the hub, for a model of the name in the configuration.
+    expected = get_peft_model_state_dict(adapted, adapter_name=_NAME, save_embedding_layers=False)
+    if unlike := _unlike(found, expected):
+        raise AdapterError(
+            f"{folder / WEIGHTS}: is of another model, or of another dimension: {unlike}",
+            "An adapter fits only the model that it was trained on.",
+        )
+    set_peft_model_state_dict(adapted, found, adapter_name=_NAME)
+    try:
+        adapted.merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        raise AdapterError(f"{folder / WEIGHTS}: {error}") from error
+
+
+def _unlike(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """The first tensor that is not in both, or has another shape; empty where all are alike."""
+    for name in sorted({*found, *expected}):
+        shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (found, expected)]
+        if shapes[0] != shapes[1]:
+            return f"{name} has the shape {shapes[0]}, not {shapes[1]}"
+    return ""
 
 
 def _layers(names: Iterable[str], wanted: str | tuple[str, ...]) -> list[str]:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec import assets
-from llmrec.encode import encoder_fingerprint
 from llmrec.encode.base import Kind
 from llmrec.encode.folder import ModelFolder
 from llmrec.encode.load import model_folder
@@ -57,12 +56,11 @@ class Base:
 
     @classmethod
     def of(cls, workspace: Workspace, progress: Progress) -> Base:
-        """The encoder of a workspace.
+        """The encoder that a workspace's settings name, also where an adapter of it is in use.
 
         Raises:
             ConfigError: it is a plug-in.
             AssetError: it cannot be found, pulled or read.
-            WorkspaceError: the items were encoded by another one.
         """
         spec = workspace.settings.models.encoder
         if is_plugin(spec):
@@ -71,7 +69,6 @@ class Base:
                 "Name a model as models.encoder in llmrec.toml, then `llmrec index CATALOG --rebuild`.",
             )
         folder = model_folder(spec, progress)
-        workspace.require_encoder(encoder_fingerprint(spec, workspace.settings.encoder))
         licence = None if ":" in spec else assets.manifest.find(spec).licence
         return cls(spec, folder, assets.fingerprint(spec), licence)
 
@@ -88,12 +85,13 @@ class Material:
         settings: of the run.
 
     Raises:
-        WorkspaceError: nothing is indexed yet.
+        WorkspaceError: nothing is indexed yet, or the items were encoded by another model.
         TrainingError: the log has too little to learn from, or nobody to ask.
     """
 
     def __init__(self, workspace: Workspace, base: Base, settings: TrainingSettings) -> None:
         present = workspace.require_present()
+        workspace.require_encoder(present.snapshot)
         self.workspace, self.base, self.settings = workspace, base, settings
         self.snapshot = present.snapshot
         self.catalog = Catalog(present.table, workspace.settings.rank.exact_items)

@@ -105,6 +105,17 @@ def test_popularity_of_the_future_is_found() -> None:
     assert "popularity" in leaks[0].what
 
 
+def test_an_encoder_that_was_tuned_on_the_targets_is_found() -> None:
+    learnt = SPLITS["leave-last-out"](LOG)[0].train
+    assert find_leaks(SPLITS["leave-last-out"](LOG), LOG, tuned_on=learnt) == []
+    stages = SPLITS["global-time"](LOG)
+    leaks = find_leaks(stages, LOG, tuned_on=learnt)
+    assert "the encoder's adapter" in leaks[0].what
+    assert {leak.stage for leak in leaks} <= {"validation", "test"}
+    (known,) = (leak for leak in find_leaks(stages, LOG, tuned_on=LOG) if leak.stage == "test")
+    assert known.count == stages[1].counts["targets"]
+
+
 def test_events_that_the_log_does_not_have_are_found() -> None:
     stages = SPLITS["leave-last-out"](LOG)
     whole = Log(LOG.users, LOG.bounds, LOG.rows, LOG.times, LOG.weights, LOG.size)

@@ -24,6 +24,8 @@ ITEMS = 30
 """Items of the log, in three topics: row modulo 3."""
 PAD = 0
 DAY = 86_400.0
+CURVE = [{"step": 0, "epoch": 0.0, "ndcg@10": 0.1}, {"step": 1, "epoch": 1.0, "loss": 1.0, "ndcg@10": 0.2}]
+"""What a run on paper gave."""
 
 
 def log_of(events: Iterable[tuple[str, int, float]], size: int = ITEMS) -> Log:
@@ -153,6 +155,19 @@ def tiny_model(folder: Path, lora: LoraSettings | None = None, seed: int = 0) ->
     model = load_sentence_transformer(read_model_folder(folder, "tiny"), "cpu", torch.float32)
     add_adapter(model, lora or LoraSettings(), seed)
     return model
+
+
+def adapted(folder: Path, seed: int = 0, size: float = 0.05) -> Any:
+    """The model of a folder with an adapter of random weights."""
+    import torch
+
+    model = load_sentence_transformer(read_model_folder(folder, "tiny"), "cpu", torch.float32)
+    add_adapter(model, LoraSettings(rank=4), seed)
+    torch.manual_seed(seed)
+    for name, weights in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weights, std=size)
+    return model.eval()
 
 
 def pair_settings(**changes: Any) -> PairSettings:

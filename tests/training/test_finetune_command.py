@@ -14,58 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from shop import make_workspace, write_events, write_items
 from small_training import write_tiny_bert
+from word_shop import SETTINGS, events, index
 
 from llmrec.cli.main import run
 from llmrec.errors import ConfigError, LlmrecError, MissingExtraError, TrainingError
-from llmrec.indexing import IndexRun, Sources
 from llmrec.progress import NoProgress
 from llmrec.training.finetuning import Finetuned, finetune
-from llmrec.training.settings import TrainingSettings
 from llmrec.training.train import last_checkpoint
 from llmrec.workspace import Workspace
-
-SETTINGS = TrainingSettings.model_validate(
-    {
-        "max_steps": 6,
-        "patience": 9,
-        "batch_size": 32,
-        "max_tokens": 24,
-        "evaluations": 3,
-        "pairs": {"hard_negatives": 1},
-    }
-)
-
-
-ITEMS = [f"i{number}" for number in range(12)]
-
-
-def events(users: int = 30) -> list[dict[str, object]]:
-    rng = np.random.default_rng(0)
-    return [
-        {"user_id": f"u{user}", "item_id": ITEMS[item], "timestamp": 1_600_000_000 + 100 * user + step}
-        for user in range(users)
-        for step, item in enumerate(rng.permutation(len(ITEMS))[:6].tolist())
-    ]
-
-
-def index(root: Path, encoder: str, rows: list[dict[str, object]]) -> Path:
-    """A workspace of the shop."""
-    data = root.with_name(f"{root.name}-data")
-    data.mkdir(parents=True)
-    items = [{"item_id": item, "title": f"w{at} w{at + 12}"} for at, item in enumerate(ITEMS)]
-    items.append({"item_id": "without a text"})
-    make_workspace(root, encoder).close()
-    with (root / "llmrec.toml").open("a", encoding="utf-8") as file:
-        file.write('[encoder]\nengine = "torch"\n[rank]\nfusion = "weighted"\nweights.sequence = 0\n')
-    workspace = Workspace(root)
-    sources = Sources(write_items(data / "items.jsonl", items), (write_events(data / "log.csv", rows),))
-    IndexRun(workspace, sources)()
-    workspace.close()
-    return root
 
 
 @pytest.fixture(scope="module")

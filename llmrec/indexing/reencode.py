@@ -1,0 +1,93 @@
+"""All items of a workspace by another encoder, from what the item table knows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmrec.documents import ItemDocuments
+from llmrec.encode import Encoder, load_encoder
+from llmrec.indexing.publish import publish
+from llmrec.indexing.steps import CHUNK, encoded, keyed
+from llmrec.progress import Progress
+from llmrec.prompts import load_prompt
+from llmrec.schema import Columns
+from llmrec.store.items import ItemTable
+from llmrec.store.rows import DOCUMENT, ITEM_COLUMNS, KEY, item_of, rows_of
+from llmrec.workspace import Encoding, Present, Workspace
+
+JOURNAL = "adapter"
+
+
+class Reencoding:
+    """Encodes beside what there is; only :meth:`publish` is visible to readers.
+
+    A run that is killed leaves a journal, from which the next one continues.
+
+    Args:
+        workspace: which the caller has locked.
+        present: what is encoded anew.
+        encoding: by what.
+        progress: shows what is done.
+    """
+
+    def __init__(
+        self, workspace: Workspace, present: Present, encoding: Encoding, progress: Progress
+    ) -> None:
+        self.workspace, self.present, self.encoding, self.progress = workspace, present, encoding, progress
+        self.journal = workspace.journal(JOURNAL)
+        self.encoded = self.resumed = 0
+        settings = workspace.settings.documents
+        self.prompt = load_prompt(settings.item_prompt, workspace.root / "prompts")
+        self._documents: ItemDocuments | None = None
+        self._encoder: Encoder | None = None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder, loaded on first use."""
+        if self._encoder is None:
+            settings = self.workspace.settings.encoder
+            self._encoder = load_encoder(self.encoding.spec, settings, self.progress)
+        return self._encoder
+
+    def __call__(self) -> ItemTable:
+        """Encode what the journal does not hold yet, and write the items with their new vectors."""
+        table, store = self.present.table, self.workspace.items
+        keys = {item: keyed(key, self.encoding.fingerprint) for item, key in table.keys().items()}
+        with self.progress.task("Encoding items", total=len(keys)) as task:
+            for batch in table.scan([*ITEM_COLUMNS, DOCUMENT, KEY]):
+                rows = batch.to_pylist()
+                waiting = [
+                    row for row in rows if self.journal.key_of(row[Columns.ITEM]) != keys[row[Columns.ITEM]]
+                ]
+                self.resumed += len(rows) - len(waiting)
+                task.advance(len(rows) - len(waiting))
+                for start in range(0, len(waiting), CHUNK):
+                    chunk = waiting[start : start + CHUNK]
+                    self._encode(chunk)
+                    task.advance(len(chunk))
+        dimension = self.encoder.dimension
+        index_rows = self.workspace.settings.store.index_rows
+        return store.write(
+            None, lambda: self.journal.batches(keys), keys.keys(), set(), dimension, index_rows
+        )
+
+    def publish(self, table: ItemTable) -> None:
+        """Train the channels on the new vectors, and swap."""
+        publish(self.workspace, table, self.present, self.encoding, self.prompt.identity, {}, self.progress)
+        self.journal.clear()
+
+    def _encode(self, rows: Sequence[dict[str, Any]]) -> None:
+        if self._documents is None:
+            self._documents = ItemDocuments(self.prompt, self.workspace.settings.documents, self.encoder)
+        items = [item_of(row) for row in rows]
+        documents = self._documents(items)
+        vectors, by_modality = encoded(self.encoder, documents, self._documents.by_modality(items))
+        # Where prompt or settings changed since the last index run, the next one has to make the row anew.
+        contents = [
+            row[KEY] if document.text == row[DOCUMENT] else ""
+            for row, document in zip(rows, documents, strict=True)
+        ]
+        keys = [keyed(content, self.encoding.fingerprint) for content in contents]
+        self.journal.append(rows_of(items, documents, keys, vectors, by_modality))
+        self.encoded += len(rows)
