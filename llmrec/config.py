@@ -171,10 +171,13 @@ class RankSettings(_Settings):
     )
     recent_days: float = Field(default=365.0, gt=0, description="half-life of an event for recent, days")
     knn_window: int = Field(
-        default=10, ge=1, le=1000, description="events apart up to which two items are near, for itemknn"
+        default=20, ge=1, le=1000, description="events apart up to which two items are near, for itemknn"
     )
     knn_damping: float = Field(
-        default=0.25, ge=0, le=1, description="by which power of its popularity itemknn divides an item"
+        default=0.2, ge=0, le=1, description="by which power of its popularity itemknn divides an item"
+    )
+    knn_days: float = Field(
+        default=2000.0, gt=0, description="half-life of two items' nearness for itemknn, days"
     )
     ease_lambda: float = Field(default=50.0, gt=0, description="L2 regularisation of EASE")
     ease_forgetting: float = Field(
@@ -207,6 +210,7 @@ class RankSettings(_Settings):
                 "seed",
                 "knn_window",
                 "knn_damping",
+                "knn_days",
                 "recent_days",
                 "ease_lambda",
                 "ease_side",

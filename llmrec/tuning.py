@@ -46,6 +46,7 @@ def _space() -> dict[str, BaseDistribution]:
         "sequence_epochs": CategoricalDistribution([6, 12, 24]),
         "knn_window": IntDistribution(2, 50, log=True),
         "knn_damping": FloatDistribution(0.0, 1.0),
+        "knn_days": FloatDistribution(10.0, 10_000.0, log=True),
         "ease_lambda": FloatDistribution(1.0, 5000.0, log=True),
         "ease_forgetting": FloatDistribution(0.0, 1.0),
         "recent_days": FloatDistribution(1.0, 5000.0, log=True),

@@ -60,9 +60,9 @@ def similarity(histories: Sequence[Sequence[int]], size: int = SIZE) -> NDArray[
         for at, row in enumerate(own):
             users[row] += 1
             for place, other in enumerate(own):
-                if 0 < abs(at - place) <= 10:
+                if 0 < abs(at - place) <= 20:
                     near[row, other] += 1 / abs(at - place)
-    return near / np.outer((users + 1) ** 0.5, (users + 1) ** 0.25)
+    return near / np.outer((users + 1) ** 0.5, (users + 1) ** 0.2)
 
 
 def scored(channel: Channel, asked: Taste, size: int = SIZE) -> Scores:
@@ -89,11 +89,52 @@ def test_pairs_are_counted_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(scored(fit(histories), taste(3, 9)), whole, rtol=1e-5)
 
 
-def test_the_window_ends_at_ten_events() -> None:
-    scores = scored(fit([list(range(12))]), taste(0))
-    assert (scores[1:11] > 0).all()
-    assert scores[11] == 0
-    assert (np.diff(scores[1:12]) < 0).all()
+def test_the_window_ends_at_twenty_events() -> None:
+    scores = scored(fit([list(range(22))]), taste(0))
+    assert (scores[1:21] > 0).all()
+    assert scores[21] == 0
+    assert (np.diff(scores[1:22]) < 0).all()
+
+
+def over_years(knn_days: float) -> ItemKnn:
+    """Item 0 was chosen beside 1 on day 0, beside 2 on day 1600, and beside 3 on day 3200."""
+    pairs = {1: 0.0, 2: 1600.0, 3: 3200.0}
+    events = [
+        (f"u{other}", str(row), (day + at / 1000) * DAY, 1.0)
+        for other, day in pairs.items()
+        for at, row in enumerate((0, other))
+    ]
+    log = Log.of(events, {str(row): row for row in range(SIZE)}, SIZE)
+    return ItemKnn.fit(NO_CATALOG, log, RankSettings(knn_days=knn_days))
+
+
+def test_what_was_chosen_together_near_the_question_counts_most() -> None:
+    channel = over_years(400)
+    by_day = {
+        day: scored(channel, taste(0, now=None if day is None else day * DAY))[1:4]
+        for day in (None, 0.0, 1600.0, 3200.0, 9000.0)
+    }
+    # Eight half-lives of 400 days are 32 eras of 100 days, whose middles are up to 50 days off.
+    off = 2 ** (100 / 400)
+    for day, (first, second, third) in by_day.items():
+        now = min(3200.0 if day is None else day, 3200.0)
+        ages = np.abs(now - np.array([0.0, 1600.0, 3200.0])) / 400
+        expected = np.exp2(-ages) / np.exp2(-ages[2])
+        np.testing.assert_allclose(np.array([first, second, third]) / third, expected, rtol=off - 1)
+    np.testing.assert_array_equal(by_day[None], by_day[9000.0])
+
+
+def test_without_fading_the_time_of_the_question_changes_nothing() -> None:
+    channel = over_years(1e9)
+    now, then = scored(channel, taste(0)), scored(channel, taste(0, now=0.0))
+    np.testing.assert_array_equal(now, then)
+    assert now[1] == now[2] == now[3] > 0
+
+
+def test_what_is_very_old_is_still_a_number() -> None:
+    scores = scored(over_years(0.01), taste(0, now=0.0))
+    assert np.isfinite(scores[:4]).all()
+    assert scores[1] > scores[2] > 0
 
 
 def test_the_largest_neighbours_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
