@@ -112,7 +112,7 @@ class Evaluation:
         check_names("split", [split], SPLITS)
         check_names("baseline", baselines, BASELINES)
         stages = SPLITS[split](self.log)
-        compared, removed = fusion_models(self.settings, self.users, self.catalog)
+        compared, removed = fusion_models(self.settings, self.users, self.catalog, len(seeds))
         compared = compared if variants else compared[:1]
         models: list[Model] = [*(BASELINES[name] for name in dict.fromkeys(baselines)), *compared]
         asked = [*models, *(removed if ablate else ())]

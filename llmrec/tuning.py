@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,10 @@ from llmrec.evaluating import Evaluation, check_names
 from llmrec.progress import Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores
-from llmrec.rank.lessons import UserVectors, lessons
+from llmrec.rank.lessons import UserVectors
 from llmrec.rank.log import Log, Rows
-from llmrec.rank.panel import Kept, Panel
-from llmrec.rank.practice import Practice, practice
 from llmrec.rank.ranker import Ranker
+from llmrec.rank.school import School
 from llmrec.workspace import SETTINGS, Workspace
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class Tuning:
         self.space = _space()
         self.present = evaluation.settings.model_dump(include=set(self.space))
         self.validation = SPLITS[split](evaluation.log)[0]
-        self._candidate = _Candidate(evaluation.settings, _Remembered(evaluation.users))
+        self._candidate = _Candidate(evaluation.settings, School(_Remembered(evaluation.users)))
         self.path = evaluation.workspace.root / "tuning" / f"{split}-{evaluation.fingerprint}.jsonl"
 
     def __call__(self, count: int) -> Tuned:
@@ -195,7 +194,7 @@ class Tuning:
     def _try(self, setting: Setting) -> Tried:
         evaluation = self.evaluation
         (result,) = evaluate(
-            [self._candidate.having(setting)],
+            [replace(self._candidate, setting=setting)],
             (self.validation, self.validation),
             evaluation.catalog,
             seeds=(evaluation.settings.seed,),
@@ -229,7 +228,7 @@ class Tuning:
             file.write(f"{line}\n".encode())
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Candidate:
     """The recommender by settings that are searched, as a model of the evaluation.
 
@@ -237,10 +236,8 @@ class _Candidate:
     """
 
     settings: RankSettings
-    vectors: UserVectors
+    school: School
     setting: Setting = field(default_factory=dict)
-    _kept: Kept = field(default_factory=Kept)
-    _held: dict[Log, Practice | None] = field(default_factory=dict)
     name: str = "fusion"
 
     @property
@@ -248,21 +245,10 @@ class _Candidate:
         """The one that is tried."""
         return (self.setting,)
 
-    def having(self, setting: Setting) -> _Candidate:
-        """The same with other settings."""
-        return _Candidate(self.settings, self.vectors, setting, self._kept, self._held)
-
     def fit(self, catalog: Catalog, log: Log, setting: Setting, seed: int, progress: Progress) -> Ranker:
         """Train what is not there yet, and the scorer."""
         settings = self.settings.model_copy(update={**setting, "seed": seed})
-        if log not in self._held:
-            self._held[log] = practice(log, seed)
-        held = self._held[log]
-        panel = Panel.fit(catalog, log, settings, progress, self._kept)
-        if held is None:
-            return Ranker(panel, None)
-        taught = lessons(catalog, held, settings, self.vectors, progress, self._kept)
-        return Ranker(panel, taught.scorer(settings.channels, settings.fusion == "learned", progress))
+        return Ranker(*self.school(catalog, log, settings, progress))
 
 
 class _Remembered:

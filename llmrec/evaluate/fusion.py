@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,57 +14,15 @@ from llmrec.evaluate.split import Split
 from llmrec.progress import Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.fields import FIELDS
-from llmrec.rank.lessons import Lessons, UserVectors, lessons
+from llmrec.rank.lessons import UserVectors
 from llmrec.rank.log import Log
-from llmrec.rank.panel import Panel
-from llmrec.rank.practice import practice
 from llmrec.rank.ranker import Ranker
+from llmrec.rank.school import School
 from llmrec.rank.semantic import Semantic
 from llmrec.schema import MODALITIES, Modality
 
 REMOVED = "without "
 """Begins the name of an ablation."""
-
-Taught = tuple[Lessons | None, Panel]
-"""The scorer's lessons, and the channels trained on the whole log."""
-
-
-@dataclass
-class Trained:
-    """Channels trained once for each log and seed, and the scorers over them, since variants share them.
-
-    Args:
-        settings: of the workspace.
-        vectors: makes users' text into vectors.
-        blind_to: a modality of which the channels know nothing.
-    """
-
-    settings: RankSettings
-    vectors: UserVectors | None
-    blind_to: Modality | None = None
-    _taught: dict[tuple[Log, int], Taught] = field(default_factory=dict)
-    _rankers: dict[tuple[Log, int, tuple[str, ...], bool], Ranker] = field(default_factory=dict)
-
-    def ranker(
-        self, catalog: Catalog, log: Log, seed: int, without: tuple[str, ...], gated: bool, progress: Progress
-    ) -> Ranker:
-        """A ranker of the channels whose names do not begin with any of ``without``."""
-        key = log, seed, without, gated
-        if key not in self._rankers:
-            taught, panel = self._teach(catalog, log, seed, progress)
-            channels = [name for name in panel.channels if not name.startswith(without)]
-            scorer = taught.scorer(channels, gated, progress) if taught else None
-            self._rankers[key] = Ranker(panel, scorer)
-        return self._rankers[key]
-
-    def _teach(self, catalog: Catalog, log: Log, seed: int, progress: Progress) -> Taught:
-        if (log, seed) not in self._taught:
-            settings = self.settings.model_copy(update={"seed": seed})
-            known = catalog.without(self.blind_to) if self.blind_to else catalog
-            held = practice(log, seed)
-            taught = lessons(known, held, settings, self.vectors, progress) if held else None
-            self._taught[log, seed] = taught, Panel.fit(known, log, settings, progress)
-        return self._taught[log, seed]
 
 
 @dataclass(frozen=True)
@@ -73,15 +31,19 @@ class Fusion:
 
     Args:
         name: as the report calls it.
-        trained: the channels, shared.
+        settings: of the workspace.
+        school: where it is trained; shared, since variants share their channels.
         without: beginnings of the names of channels that are left out.
         gated: whether weights depend on user and item.
+        blind_to: a modality of which the channels know nothing.
     """
 
     name: str
-    trained: Trained
+    settings: RankSettings
+    school: School
     without: tuple[str, ...] = ()
     gated: bool = True
+    blind_to: Modality | None = None
     grid: Sequence[Setting] = ({},)
 
     def fit(self, catalog: Catalog, log: Log, setting: Setting, seed: int, progress: Progress) -> Ranker:
@@ -90,11 +52,13 @@ class Fusion:
         Raises:
             TrainingError: a loss became NaN; names the channel.
         """
-        return self.trained.ranker(catalog, log, seed, self.without, self.gated, progress)
+        known = catalog.without(self.blind_to) if self.blind_to else catalog
+        settings = self.settings.model_copy(update={"seed": seed})
+        return Ranker(*self.school(known, log, settings, progress, self.without, self.gated))
 
 
 def fusion_models(
-    settings: RankSettings, vectors: UserVectors | None, catalog: Catalog
+    settings: RankSettings, vectors: UserVectors | None, catalog: Catalog, seeds: int
 ) -> tuple[list[Fusion], list[Fusion]]:
     """The scorer (``fusion``) with early and late fusion beside, and each channel and modality removed.
 
@@ -105,17 +69,22 @@ def fusion_models(
         settings: of the workspace; all that is trained is the scorer's.
         vectors: makes users' text into vectors.
         catalog: that is ranked.
+        seeds: how many each model will be trained with.
     """
     learned = settings.model_copy(update={"fusion": "learned"})
-    trained = Trained(learned, vectors)
+    school = School(vectors, remembered=seeds)
     present = _modalities(catalog)
     absent = _silent(present)
     compared = [
-        Fusion("fusion", trained),
-        *(Fusion(f"fusion, {kind}", trained, without=names, gated=False) for kind, names in LEFT_OUT.items()),
+        Fusion("fusion", learned, school),
+        *(Fusion(f"fusion, {kind}", learned, school, names, gated=False) for kind, names in LEFT_OUT.items()),
     ]
     removed = [
-        *(Fusion(f"{REMOVED}{name}", trained, (name,)) for name in learned.channels if name not in absent),
+        *(
+            Fusion(f"{REMOVED}{name}", learned, school, (name,))
+            for name in learned.channels
+            if name not in absent
+        ),
         *(_without(name, learned, vectors) for name in present),
     ]
     return compared, removed
@@ -163,7 +132,8 @@ def _silent(present: Collection[Modality]) -> set[str]:
 
 def _without(modality: Modality, settings: RankSettings, vectors: UserVectors | None) -> Fusion:
     """The scorer over channels that know nothing of a modality; users' texts are made of items' texts."""
+    seeing = f"fields.{modality}"
     if modality == "text":
-        blind = Trained(settings, None, modality)
-        return Fusion(f"{REMOVED}all text", blind, (f"fields.{modality}", Semantic.name))
-    return Fusion(f"{REMOVED}all {modality}s", Trained(settings, vectors, modality), (f"fields.{modality}",))
+        removed = seeing, Semantic.name
+        return Fusion(f"{REMOVED}all text", settings, School(), removed, blind_to=modality)
+    return Fusion(f"{REMOVED}all {modality}s", settings, School(vectors), (seeing,), blind_to=modality)

@@ -38,6 +38,7 @@ class Catalog:
         self.row_of = {item: row for row, item in enumerate(self.ids)}
         self._items: OrderedDict[str, Item] = OrderedDict()
         self._fields: dict[Modality, Field] = {}
+        self._without: dict[Modality, Catalog] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -89,13 +90,19 @@ class Catalog:
         return vectors, known | nothing_else
 
     def without(self, modality: Modality) -> Catalog:
-        """A view in which nothing is known of one modality, to measure what it is worth.
+        """A view in which nothing is known of one modality, to measure what it is worth; the same each time.
 
         The vector of an item is that of its other modality, of two the unit mean, and zero without any. Only
         of a catalog that is exact; items read from it, and its nearest neighbours, are the whole catalog's.
         """
+        if modality not in self._without:
+            self._without[modality] = self._view_without(modality)
+        return self._without[modality]
+
+    def _view_without(self, modality: Modality) -> Catalog:
         others = [self.field(other) for other in MODALITIES if other != modality]
         view = copy.copy(self)
+        view._without = {}
         total = np.add.reduce([vectors for vectors, _ in others])
         lengths = np.linalg.norm(total, axis=1, keepdims=True)
         view._vectors = np.divide(total, lengths, out=np.zeros_like(total), where=lengths > 0)

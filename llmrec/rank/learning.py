@@ -114,7 +114,8 @@ def learn(examples: Sequence[Example], gated: bool, progress: Progress) -> Gates
     """
     from scipy.optimize import minimize
 
-    from llmrec.rank.gradient import Lists, Objective, one_thread
+    from llmrec.rank.gradient import Lists, Objective
+    from llmrec.runtime.threads import one_thread
 
     objective, steps = Objective(Lists.of(examples), gated), count(1)
     with one_thread(), progress.task("Training the fusion scorer", unit="steps") as task:

@@ -145,7 +145,7 @@ class Log:
         nothing = np.empty(0, np.intp)
         return replace(self, rows=np.searchsorted(rows, self.rows), size=len(rows), new=nothing)
 
-    def newest(self, count: int) -> NDArray[np.bool_]:
-        """Which events are among the newest ``count`` of their user, (events,)."""
+    def newest(self, count: int | NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Which events are among the newest ``count`` of their user, (events,); a count for all or each."""
         after = self.bounds[1:][self.at_user] - np.arange(len(self)) if len(self) else np.empty(0, np.intp)
         return after <= count

@@ -9,9 +9,11 @@ import numpy as np
 from llmrec.rank.channel import Taste
 from llmrec.rank.log import Log, Rows
 
+HELD = 3
+"""Newest events of a user that are held back: so many, though not more than a quarter, and at least one."""
 COLD = 0.1
 """Share of the items that practice knows by their content only, as if they were new."""
-USERS = 2_000
+USERS = 1_000
 """Users asked at most."""
 NEWCOMERS = 0.1
 """Share of the users that practice knows by their first few events only, as if they had just come."""
@@ -28,9 +30,9 @@ class Practice:
     """A log to train channels on, and questions about what came next.
 
     Args:
-        log: without newcomers, without the last event of each user with three or more, and without the cold
-            items, which count as new.
-        heard: the same with newcomers: what histories are taken from.
+        log: without newcomers, without the newest events of each user with three or more, and without the
+            cold items, which count as new.
+        heard: the same with newcomers and the newest events: what histories are taken from.
         users: position in the log of the user of each question.
         known: how many of the user's events in ``heard``, the oldest, are known at the time.
         targets: row that the user chose next.
@@ -57,37 +59,37 @@ class Practice:
 
 
 def practice(log: Log, seed: int) -> Practice | None:
-    """Hold back some users, of the others the last event, and all events of some items.
+    """Hold back some users, of the others the newest events, and all events of some items.
 
-    Of a newcomer a few of the first events are asked, each from what came before it. Of each other user two
-    events are asked: the last one, and the newest with a cold item. None where users are too few.
+    Of a newcomer a few of the first events are asked, each from what came before it. Of each other user the
+    newest events are asked, each from all before it, and the newest with a cold item before those. None where
+    users are too few.
     """
     rng = np.random.default_rng(seed)
     items = np.flatnonzero(log.counts)
     cold = np.zeros(log.size, bool)
     cold[rng.choice(items, int(COLD * len(items)), replace=False)] = True
-    enough = log.lengths >= 3
-    last = log.newest(1) & enough[log.at_user]
-    keep = ~last & ~cold[log.rows]
-    heard = replace(log.where(keep), new=np.union1d(log.new, np.flatnonzero(cold)))
-    users = np.flatnonzero(enough & (heard.lengths > 0))
+    held = np.where(log.lengths >= 3, np.clip(log.lengths // 4, 1, HELD), 0)
+    known, newest = ~cold[log.rows], log.newest(held[log.at_user])
+    heard = replace(log.where(known), new=np.union1d(log.new, np.flatnonzero(cold)))
+    users = np.flatnonzero((held > 0) & (log.where(known & ~newest).lengths > 0))
     if len(users) < LEAST:
         return None
     users = np.sort(rng.choice(users, min(USERS, len(users)), replace=False))
     newcomers = np.sort(rng.choice(users, round(NEWCOMERS * len(users)), replace=False))
-    before = np.concatenate([[0], np.cumsum(keep)])
+    before = np.concatenate([[0], np.cumsum(known)])
     asked = []
     for user in np.setdiff1d(users, newcomers).tolist():
-        end = int(log.bounds[user + 1]) - 1
+        end = int(log.bounds[user + 1])
+        begin = end - int(held[user])
         event = log.bounds[user] + np.flatnonzero(cold[log.rows[log.span(user)]])
-        event = event[event < end]
-        for at in [end, *event[-1:].tolist()]:
+        for at in [*event[event < begin][-1:].tolist(), *range(begin, end)]:
             asked.append((user, int(before[at] - heard.bounds[user]), log.rows[at]))
     for user in newcomers.tolist():
         first = np.arange(1, min(FIRST + 1, heard.lengths[user]))
-        for known in rng.choice(first, min(QUESTIONS, len(first)), replace=False).tolist():
-            asked.append((user, known, heard.rows[heard.bounds[user] + known]))
-    at_user, known, targets = (np.array(part, np.intp) for part in zip(*asked, strict=True))
-    told = known > 0
-    learnt = heard.where(~np.isin(heard.at_user, newcomers))
-    return Practice(learnt, heard, at_user[told], known[told], targets[told])
+        for count in rng.choice(first, min(QUESTIONS, len(first)), replace=False).tolist():
+            asked.append((user, count, heard.rows[heard.bounds[user] + count]))
+    at_user, counts, targets = (np.array(part, np.intp) for part in zip(*asked, strict=True))
+    told = counts > 0
+    learnt = heard.where(~newest[known] & ~np.isin(heard.at_user, newcomers))
+    return Practice(learnt, heard, at_user[told], counts[told], targets[told])

@@ -23,11 +23,11 @@ from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Arrays, Scores, Taste
 from llmrec.rank.features import NEW, Features
 from llmrec.rank.fusion import FusionScorer
-from llmrec.rank.lessons import UserVectors, lessons
+from llmrec.rank.lessons import UserVectors
 from llmrec.rank.log import Log, Rows
 from llmrec.rank.newness import Arrived, arrived, placed
 from llmrec.rank.panel import CHANNELS, Panel
-from llmrec.rank.practice import practice
+from llmrec.rank.school import School
 from llmrec.rank.scorer import Scored, Scorer, WeightedScorer, added
 from llmrec.rank.semantic import Semantic
 from llmrec.rank.top import top
@@ -109,11 +109,7 @@ class Ranker:
             TrainingError: a loss became NaN; names the channel and the epoch.
         """
         log = replace(log, new=np.sort(catalog.rows([*(new or {})])))
-        held = None if settings.fusion == "weighted" else practice(log, settings.seed)
-        taught = lessons(catalog, held, settings, vectors, progress) if held else None
-        gated = settings.fusion == "learned"
-        scorer = taught.scorer(settings.channels, gated, progress) if taught else None
-        panel = Panel.fit(catalog, log, settings, progress)
+        panel, scorer = School(vectors)(catalog, log, settings, progress)
         return cls(panel, scorer, log.fingerprint(catalog.ids), new)
 
     def save(self, folder: Path) -> None:

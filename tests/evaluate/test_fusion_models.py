@@ -7,12 +7,13 @@ import pytest
 from catalogs import log_of, unit_vectors, write
 
 from llmrec.config import RankSettings
-from llmrec.evaluate.fusion import Fusion, Trained, fusion_models, weights
+from llmrec.evaluate.fusion import Fusion, fusion_models, weights
 from llmrec.evaluate.splits import cold_items, leave_last_out
 from llmrec.progress import NoProgress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores
 from llmrec.rank.log import Log
+from llmrec.rank.school import School
 from llmrec.schema import Item
 from llmrec.store.items import ItemStore
 
@@ -64,7 +65,7 @@ def test_a_catalog_without_a_modality_knows_only_the_other(catalog: Catalog) -> 
 
 
 def test_what_is_removed(catalog: Catalog) -> None:
-    compared, removed = fusion_models(SETTINGS, vectors, catalog)
+    compared, removed = fusion_models(SETTINGS, vectors, catalog, 1)
     assert [model.name for model in compared] == ["fusion", "fusion, early", "fusion, late"]
     names = [model.name for model in removed]
     assert "without fields.picture" in names
@@ -83,19 +84,21 @@ def test_what_is_removed(catalog: Catalog) -> None:
     ],
 )
 def test_a_variant_weighs_all_other_channels(catalog: Catalog, log: Log, name: str, gone: set[str]) -> None:
-    models = {model.name: model for group in fusion_models(SETTINGS, vectors, catalog) for model in group}
+    models = {model.name: model for group in fusion_models(SETTINGS, vectors, catalog, 1) for model in group}
     train = leave_last_out(log)[1].train
     ranker = models[name].fit(catalog, train, {}, 0, NoProgress())
     assert ranker.fusion is not None
     assert set(ranker.fusion.channels) == set(SETTINGS.channels) - gone
-    assert ranker is models[name].fit(catalog, train, {}, 0, NoProgress()), "it is trained once"
+    again = models[name].fit(catalog, train, {}, 0, NoProgress())
+    assert again.fusion is ranker.fusion, "it is trained once"
+    assert again.panel.channels == ranker.panel.channels
     if name == "without all text":
         assert not ranker.catalog.field("text")[1].any()
 
 
 def test_weights_are_means_over_the_choices_by_circumstance(catalog: Catalog, log: Log) -> None:
     split = leave_last_out(log)[1]
-    fusion = Fusion("fusion", Trained(SETTINGS, vectors))
+    fusion = Fusion("fusion", SETTINGS, School(vectors))
     ranker = fusion.fit(catalog, split.train, {}, 0, NoProgress())
     found = weights(ranker, split)
     assert list(found)[:2] == ["all", "history of 5–9"]
@@ -116,7 +119,7 @@ def test_weights_are_means_over_the_choices_by_circumstance(catalog: Catalog, lo
 def test_withheld_items_count_as_new(catalog: Catalog, log: Log) -> None:
     for split in cold_items(log):
         np.testing.assert_array_equal(split.train.new, split.cold)
-        ranker = Fusion("fusion", Trained(SETTINGS, vectors)).fit(catalog, split.train, {}, 0, NoProgress())
+        ranker = Fusion("fusion", SETTINGS, School(vectors)).fit(catalog, split.train, {}, 0, NoProgress())
         taste = split.taste(split.cases[0])
         scores = ranker.score(taste)
         assert scores is not None

@@ -19,6 +19,7 @@ from llmrec.progress import Progress
 from llmrec.rank.log import Log, Rows
 from llmrec.rank.sequence.forward import LENGTH, SCALE
 from llmrec.rank.sequence.network import Network
+from llmrec.runtime.threads import one_thread
 
 Windows = tuple[Rows, NDArray[np.bool_]]
 """Items (windows, LENGTH + 1), the oldest first, and which places hold one; the empty ones come first."""
@@ -64,6 +65,7 @@ def train(
     held = _held_out(log, rng)
     (windows, present), judged = _windows(log.where(~held)), _judged(log, held)
     with (
+        one_thread(),
         torch.random.fork_rng(devices=[]),
         progress.task("Training channel sequence", epochs, "epochs") as task,
     ):
