@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from llmrec.errors import ConfigError, WorkspaceError
 
-FORMAT = 4
+FORMAT = 5
 """Version of the workspace layout; raised whenever an older llmrec could not read what a newer one wrote."""
 
 
@@ -121,8 +121,8 @@ class DocumentSettings(_Settings):
     history: int = Field(
         default=3,
         ge=1,
-        description="newest items of a user's history in the user text; on validation of MovieLens 2 and 3 told "
-        "an encoder that was not fine-tuned most, 20 next to nothing",
+        description="newest items of a user's history in the user text; more of them drown each other in an "
+        "encoder that was not fine-tuned: NDCG@10 on validation of MovieLens is .013 by 3, and .003 by 20",
     )
     exclude: tuple[str, ...] = Field(default=(), description="attributes kept out of item text")
     include: tuple[str, ...] = Field(

@@ -310,7 +310,8 @@ def test_a_user_reads_profile_first_then_items_newest_first() -> None:
 
 def test_a_long_history_keeps_its_newest_items_and_counts_all_that_was_lost() -> None:
     history = [Item(f"i{number}", f"film number {number} of many") for number in range(20)]
-    document = user_document(User("u1"), history)
+    documents = UserDocuments(load_prompt("user"), DocumentSettings(history=20), WORDS)
+    document = documents([(User("u1"), history)])[0]
     assert document.text.splitlines() == [item_line(item) for item in history[:12]]
     assert document.cut == {"history": 8 * 5}
 
