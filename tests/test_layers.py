@@ -49,6 +49,7 @@ HEAVY = {
     "openvino",
     "xllamacpp",
     "accelerate",
+    "bitsandbytes",
     "datasets",
     "matplotlib",
     "peft",

@@ -35,6 +35,7 @@ _OPTIONAL = {
     "openai-whisper": "whisper",
     "datasets": "data",
     "gguf": "gguf",
+    "bitsandbytes": "quantize",
 }
 """Packages of extras, with the extra that brings each."""
 _LOW_DISK = 2 << 30
