@@ -42,11 +42,13 @@ class EncoderSettings(_Settings):
 
     ``engine``: ``torch`` runs sentence-transformers; ``openvino`` runs the same weights compiled for the
     CPU; ``auto`` takes openvino on a CPU and torch on a GPU. ``precision``: ``auto`` takes bfloat16 where the
-    CPU has it in hardware (mean cosine to float32 above 0.9999) and float32 elsewhere.
+    CPU has it in hardware (mean cosine to float32 above 0.9999) and float32 elsewhere. ``int8`` keeps weights
+    in eight bits, ``nf4`` in four (torch only, by bitsandbytes); both change the vectors, so a change to or
+    from them encodes all items anew. `llmrec models compare` tells what they cost and save.
     """
 
     engine: Literal["auto", "torch", "openvino"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "int8", "nf4"] = "auto"
     batch_size: int = Field(default=16, ge=1, le=4096)
     max_tokens: int | None = Field(default=None, ge=8, description="None: what the model was trained with")
 

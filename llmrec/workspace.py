@@ -200,7 +200,7 @@ class Workspace:
         if found.adapter is not None:
             raise CorruptFileError(
                 f"{self.merged_model(found.adapter)}: not what the items were encoded by, or not with this "
-                "encoder.max_tokens",
+                "encoder.max_tokens and encoder.precision",
                 self._made_again(found.adapter),
             )
         raise WorkspaceError(

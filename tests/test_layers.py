@@ -36,7 +36,7 @@ STAGES = [
     {"explaining", "evaluating"},
     {"tuning"},
     {"indexing", "recommender", "asking"},
-    {"adapters", "demo"},
+    {"adapters", "demo", "precisions"},
     {"cli"},
 ]
 STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}
@@ -49,6 +49,7 @@ HEAVY = {
     "openvino",
     "xllamacpp",
     "accelerate",
+    "bitsandbytes",
     "datasets",
     "matplotlib",
     "peft",

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from llmrec.cli.index import WorkspaceOption
-from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
+from llmrec.cli.output import JsonOption, change, console, plain, print_json, print_table, progress_for
 
 if TYPE_CHECKING:
     from llmrec.adapters import Kept
-    from llmrec.evaluate.statistics import Difference
 
 app = typer.Typer(help="List, use, compare, merge and remove adapters.", no_args_is_help=True)
 
@@ -71,7 +70,7 @@ def use(
     console.print(plain(told), soft_wrap=True)
     console.print(f"{used.encoded:,} items encoded, {used.resumed:,} taken from a run that was stopped.")
     if gain := used.gain:
-        figures = f"{gain.before:.4f} before, {gain.after:.4f} now, {_gained(gain.difference)}"
+        figures = f"{gain.before:.4f} before, {gain.after:.4f} now, {change(asdict(gain.difference))}"
         console.print(plain(f"NDCG@10 on validation: {figures}"), soft_wrap=True)
 
 
@@ -96,7 +95,7 @@ def compare(
         (
             row.adapter or compared.encoder,
             *(f"{value:.4f}" for value in row.metrics.values()),
-            _gained(row.difference) if row.difference else "",
+            change(asdict(row.difference) if row.difference else None),
             "in use" if row.in_use else "",
         )
         for row in compared.rows
@@ -151,7 +150,3 @@ def _describe(adapter: Kept) -> dict[str, Any]:
         "after": card and card.metrics.after.get("ndcg@10"),
         "problem": adapter.problem or None,
     }
-
-
-def _gained(gain: Difference) -> str:
-    return f"{gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from llmrec import __version__
 from llmrec.cli.index import WorkspaceOption
 from llmrec.cli.output import JsonOption, plain, print_json, print_table
 from llmrec.errors import LlmrecError
+from llmrec.runtime.devices import device_name
 
 _PACKAGES = (
     "torch",
@@ -35,6 +35,7 @@ _OPTIONAL = {
     "openai-whisper": "whisper",
     "datasets": "data",
     "gguf": "gguf",
+    "bitsandbytes": "quantize",
 }
 """Packages of extras, with the extra that brings each."""
 _LOW_DISK = 2 << 30
@@ -80,20 +81,7 @@ def _machine() -> Iterator[Check]:
             yield Check(package, "ok", metadata.version(package))
         except metadata.PackageNotFoundError:
             yield Check(package, "note", f"not installed; pip install 'llmrec[{extra}]'")
-    yield Check("device", "ok", _device())
-
-
-def _device() -> str:
-    import torch
-
-    from llmrec.runtime.openvino import cpu_core
-
-    if torch.cuda.is_available():
-        return f"{torch.cuda.get_device_name()} (CUDA)"
-    core = cpu_core()
-    name = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
-    bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return f"CPU: {name}, {os.cpu_count()} cores, bfloat16 {'in hardware' if bfloat16 else 'not in hardware'}"
+    yield Check("device", "ok", device_name())
 
 
 def _models() -> Iterator[Check]:

@@ -1,4 +1,4 @@
-"""``llmrec models``: the models that llmrec knows, pulled and verified."""
+"""``llmrec models``: the models that llmrec knows, pulled, verified and compared."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import typer
 
 from llmrec import assets
 from llmrec.cli.output import JsonOption, console, errors, plain, print_json, print_table, progress_for
+from llmrec.cli.precisions import compare
 from llmrec.errors import AssetError
 
-app = typer.Typer(help="List, pull and verify models.", no_args_is_help=True)
+app = typer.Typer(help="List, pull, verify and compare models.", no_args_is_help=True)
+app.command()(compare)
 
 
 def describe(asset: assets.Asset) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -38,10 +38,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     """Print a table. Cells are untrusted text unless they already are a rich ``Text``."""
     table = Table(title=title or None, title_justify="left")
     for name in columns:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")  # a figure that is cut short says nothing
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
     console.print(table)
+
+
+def change(difference: Mapping[str, float] | None) -> str:
+    """A difference for tables: its ``mean``, and its interval from ``low`` to ``high``; empty for None."""
+    return "" if difference is None else "{mean:+.4f} [{low:+.4f}, {high:+.4f}]".format_map(difference)
 
 
 def print_error(error: LlmrecError) -> None:

@@ -11,11 +11,12 @@ from llmrec.encode.base import Encoder, Tokenizer
 from llmrec.encode.folder import ModelFolder, read_model_folder
 from llmrec.encode.tokens import FolderTokenizer
 from llmrec.encode.transformer import Engine, TransformerEncoder
-from llmrec.errors import AssetError
+from llmrec.errors import AssetError, ConfigError
 from llmrec.progress import NoProgress, Progress
 from llmrec.runtime import plugins
 from llmrec.runtime.devices import has_gpu
 from llmrec.runtime.folders import engine_folder
+from llmrec.runtime.weights import FEW_BITS
 
 _SCHEME = "llmrec encoder 1"
 """Raised whenever pooling, truncation or normalisation change, so that no vectors of two kinds are mixed."""
@@ -34,7 +35,8 @@ def load_encoder(spec: str, settings: EncoderSettings, progress: Progress | None
         AssetError: the weights cannot be found, pulled or loaded.
         UnsafeFileError: they could run code or exhaust memory; they were not loaded.
         ConfigError: the settings do not fit the model or machine, or the plug-in is unknown.
-        MissingExtraError: the spec is a GGUF file and the ``gguf`` extra is not installed.
+        MissingExtraError: the spec is a GGUF file and the ``gguf`` extra is not installed, or the precision
+            needs the ``quantize`` extra.
     """
     if plugins.is_plugin(spec):
         return _plugin(spec, settings)
@@ -60,14 +62,17 @@ def encoder_fingerprint(spec: str, settings: EncoderSettings) -> str:
     """The ``fingerprint`` of the encoder that :func:`load_encoder` gives, without loading the model.
 
     Two encoders share it when their vectors may be compared: the same files (weights, tokenizer, pooling,
-    prompts) and the same ``max_tokens``. Engine and precision are not part of it.
+    prompts), the same ``max_tokens``, and the same precision where that is ``int8`` or ``nf4``. Other
+    precisions and the engine are not part of it.
 
     Raises:
         AssetError: the spec is unknown, or a URI whose content was not pulled yet.
     """
     if plugins.is_plugin(spec):
         return _plugin(spec, settings).fingerprint
-    parts = (_SCHEME, assets.fingerprint(spec), str(settings.max_tokens))
+    parts = [_SCHEME, assets.fingerprint(spec), str(settings.max_tokens)]
+    if settings.precision in FEW_BITS:
+        parts.append(settings.precision)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -97,15 +102,29 @@ def model_folder(spec: str, progress: Progress) -> ModelFolder:
 
 
 def _load_engine(spec: str, folder: ModelFolder, settings: EncoderSettings, progress: Progress) -> Engine:
-    engine = settings.engine
-    if engine == "auto":
-        engine = "torch" if has_gpu() else "openvino"
-    if engine == "torch":
+    if engine_of(settings) == "torch":
         from llmrec.encode.torch_engine import TorchEngine
 
         return TorchEngine(folder, settings.precision)
     from llmrec.encode.openvino_engine import OpenVinoEngine, converted_model
+    from llmrec.encode.openvino_int8 import int8_model
 
-    return OpenVinoEngine(
-        converted_model(folder, engine_folder(spec, "openvino"), progress), settings.precision
-    )
+    model = converted_model(folder, engine_folder(spec, "openvino"), progress)
+    if settings.precision == "int8":
+        model = int8_model(model, engine_folder(spec, "openvino-int8"))
+    return OpenVinoEngine(model, settings.precision)
+
+
+def engine_of(settings: EncoderSettings) -> str:
+    """The engine, ``torch`` or ``openvino``, that settings mean on this machine.
+
+    Raises:
+        ConfigError: it has not got the precision.
+    """
+    if settings.engine == "openvino" and settings.precision == "nf4":
+        raise ConfigError(
+            "encoder.precision is nf4, which OpenVINO does not compute in", 'Set encoder.engine to "torch".'
+        )
+    if settings.engine != "auto":
+        return settings.engine
+    return "torch" if settings.precision == "nf4" or has_gpu() else "openvino"

@@ -26,7 +26,8 @@ class OpenVinoEngine:
 
     Args:
         model: the converted model's ``.xml``.
-        precision: ``auto``, ``float32`` or ``bfloat16``; see :class:`~llmrec.config.EncoderSettings`.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8`` (of a model whose weights are); see
+            :class:`~llmrec.config.EncoderSettings`.
 
     Raises:
         ConfigError: bfloat16 is asked for and the CPU lacks it.
@@ -34,13 +35,14 @@ class OpenVinoEngine:
 
     def __init__(self, model: Path, precision: str) -> None:
         core = cpu_core()
-        options = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": cpu_precision(core, precision, "encoder.precision"),
-        }
+        computed = cpu_precision(core, precision, "encoder.precision")
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": computed}
         compiled = core.compile_model(model, "CPU", options)
         self._requests = import_openvino().AsyncInferQueue(compiled)
         self._lock = threading.Lock()
+        # The file of a model without int8 weights holds float32, which becomes bfloat16 on compilation.
+        halved = computed == "bf16" and precision != "int8"
+        self.weight_bytes = model.with_suffix(".bin").stat().st_size // (2 if halved else 1)
         self.dimension = int(compiled.output(0).partial_shape[1].get_length())
 
     def run(self, batches: Iterable[Batch], out: NDArray[np.float32]) -> None:

@@ -12,6 +12,7 @@ from llmrec.encode.batches import Batch
 from llmrec.encode.folder import ModelFolder
 from llmrec.errors import AssetError
 from llmrec.runtime.libraries import quiet
+from llmrec.runtime.weights import FEW_BITS, few_bits, weight_bytes
 
 
 class TorchEngine:
@@ -19,20 +20,27 @@ class TorchEngine:
 
     Args:
         folder: the model.
-        precision: ``bfloat16``; anything else is float32.
+        precision: ``bfloat16``, ``int8`` or ``nf4``; anything else is float32.
 
     Raises:
-        AssetError: the weights cannot be loaded.
+        AssetError: the weights cannot be loaded, or not be computed with in that precision.
+        MissingExtraError: they need bitsandbytes and that is not installed.
     """
 
     def __init__(self, folder: ModelFolder, precision: str) -> None:
         import torch
 
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self._model = load_sentence_transformer(folder, self._device, dtype)
+        options: dict[str, Any] = {"dtype": torch.bfloat16 if precision == "bfloat16" else torch.float32}
+        if precision in FEW_BITS:
+            options = few_bits(precision)
+        self._model = load_sentence_transformer(folder, self._device, **options)
+        self.weight_bytes = weight_bytes(self._model)
         one = np.ones((1, 1), dtype=np.int64)
-        self.dimension = self._forward(one * folder.blank_token, one).shape[1]
+        try:
+            self.dimension = self._forward(one * folder.blank_token, one).shape[1]
+        except RuntimeError as error:  # of bitsandbytes, which takes widths of whole blocks only on some CPUs
+            raise AssetError(f"{folder.name}: cannot be computed in {precision}: {error}") from error
 
     def run(self, batches: Iterable[Batch], out: NDArray[np.float32]) -> None:
         """Write the vector of each sequence to its row of ``out``."""
@@ -51,10 +59,16 @@ class TorchEngine:
         return vectors
 
 
-def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any) -> Any:
+def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any, **options: Any) -> Any:
     """The folder as a ``SentenceTransformer`` in evaluation mode.
 
     Only safetensors are read, nothing is downloaded, and no code of the folder runs.
+
+    Args:
+        folder: the model.
+        device: ``cpu`` or ``cuda``.
+        dtype: what weights are kept in.
+        options: of transformers' ``from_pretrained`` beside these.
 
     Raises:
         AssetError: the weights cannot be loaded.
@@ -68,7 +82,7 @@ def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any) -> A
                 device=device,
                 trust_remote_code=False,
                 local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": dtype},
+                model_kwargs={"use_safetensors": True, "dtype": dtype, **options},
             )
     except Exception as error:  # the formats below raise errors of their own, none of them documented
         raise AssetError(f"{folder.name}: the model cannot be loaded: {error}") from error

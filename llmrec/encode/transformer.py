@@ -21,6 +21,8 @@ class Engine(Protocol):
     """Computes vectors of token sequences."""
 
     dimension: int
+    weight_bytes: int
+    """Bytes of the weights in the precision that they are computed in."""
 
     def run(self, batches: Iterable[Batch], out: NDArray[np.float32]) -> None:
         """Write the vector of each sequence, not normalised, to its row of ``out``."""
@@ -49,6 +51,7 @@ class TransformerEncoder:
         self.name = folder.name
         self.fingerprint = fingerprint
         self.dimension = engine.dimension
+        self.weight_bytes = engine.weight_bytes
         self.max_tokens = tokenizer.max_tokens
         self.count_tokens = tokenizer.count_tokens
         self.cut = tokenizer.cut

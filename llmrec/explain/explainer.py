@@ -90,12 +90,9 @@ class Explainer:
         return _explanation(text, "template", self.verifier.check(text, item, evidence), evidence)
 
     def _answer(self, generator: Generator, item: Item, evidence: Sequence[Evidence]) -> str:
-        rendered = self.prompt.render(title=display_title(item), evidence=evidence)
-        system, line, user = rendered.partition(USER_PART)
-        if not line:
-            raise PromptError(f"prompt {self.prompt.name!r} has no line {USER_PART.strip()!r}")
+        system, user = messages(self.prompt, item, evidence)
         key = _digest(
-            rendered,
+            f"{system}{USER_PART}{user}",
             [fact.to_json() for fact in evidence],
             item.item_id,
             self.prompt.name,
@@ -116,6 +113,19 @@ class Explainer:
         if self.cache is not None:
             self.cache[key] = json.dumps({"text": text})
         return text
+
+
+def messages(prompt: Prompt, item: Item, evidence: Sequence[Evidence]) -> tuple[str, str]:
+    """What a generator is asked: the system message and the user's.
+
+    Raises:
+        PromptError: the prompt cannot be rendered, or lacks the line ``--- user ---``.
+    """
+    rendered = prompt.render(title=display_title(item), evidence=evidence)
+    system, line, user = rendered.partition(USER_PART)
+    if not line:
+        raise PromptError(f"prompt {prompt.name!r} has no line {USER_PART.strip()!r}")
+    return system, user
 
 
 def load_explainer(

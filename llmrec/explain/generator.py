@@ -52,23 +52,29 @@ def load_generator(spec: str, progress: Progress) -> Generator:
     if is_plugin(spec):
         generator: Generator = load_plugin(spec, "explainer")
         return generator
-    from llmrec.assets import fingerprint, resolve
-    from llmrec.assets.safety import check_file
+    from llmrec.assets import fingerprint
     from llmrec.explain.llama import LlamaCpp
 
-    path = _gguf(resolve(spec, progress))
-    check_file(path)
-    return LlamaCpp(path, fingerprint(spec))
+    return LlamaCpp(gguf_file(spec, progress), fingerprint(spec))
 
 
-def _gguf(path: Path) -> Path:
-    """The model of an asset: the file, or the only GGUF file of the folder."""
-    if path.is_file():
-        return path
-    found = sorted(path.rglob("*.gguf"))
+def gguf_file(spec: str, progress: Progress) -> Path:
+    """The GGUF file of an explainer, pulled and checked: the asset itself, or the only one of its folder.
+
+    Raises:
+        AssetError: the model cannot be found or downloaded.
+        UnsafeFileError: the file is not what it should be.
+        ConfigError: the folder holds none, or several.
+    """
+    from llmrec.assets import resolve
+    from llmrec.assets.safety import check_file
+
+    path = resolve(spec, progress)
+    found = [path] if path.is_file() else sorted(path.rglob("*.gguf"))
     if len(found) != 1:
         raise ConfigError(
             f"{path}: holds {len(found)} GGUF files where an explainer needs one",
             "Set models.explainer to file:PATH of the one to use.",
         )
+    check_file(found[0])
     return found[0]

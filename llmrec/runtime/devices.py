@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 
@@ -16,3 +17,17 @@ def has_gpu() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def device_name() -> str:
+    """What models are computed on, for people: the GPU, or the CPU with its cores and what it has."""
+    from llmrec.runtime.openvino import cpu_core
+
+    if has_gpu():
+        import torch
+
+        return f"{torch.cuda.get_device_name()} (CUDA)"
+    core = cpu_core()
+    name = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
+    bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return f"CPU: {name}, {os.cpu_count()} cores, bfloat16 {'in hardware' if bfloat16 else 'not in hardware'}"

@@ -68,7 +68,7 @@ def cpu_precision(core: Any, precision: str, setting: str) -> str:
 
     Args:
         core: an ``openvino.Core``.
-        precision: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the hardware has it.
+        precision: ``float32``, ``bfloat16``, or another for bfloat16 where the hardware has it.
         setting: what errors call the setting.
 
     Raises:

@@ -13,6 +13,7 @@ from llmrec.evaluate.metrics import accuracy, by_user, places
 from llmrec.evaluate.split import Case, Split
 from llmrec.evaluate.statistics import Values
 from llmrec.rank.channel import Scores
+from llmrec.rank.log import Rows
 from llmrec.training.corpus import Corpus
 
 _AT_ONCE = 20_000
@@ -40,16 +41,19 @@ class Questions:
         """Numbers of the texts of the histories."""
         return range(self.first_text, self.first_text + len(self.cases))
 
-    def values(self, items: Scores, users: Scores) -> dict[str, Values]:
+    def values(self, items: Scores, users: Scores, candidates: Rows | None = None) -> dict[str, Values]:
         """NDCG@10, recall@10 and reciprocal rank of each user, all items but the known ones ranked, (users,).
 
         Args:
-            items: unit vectors, (items, dimension).
+            items: unit vectors, (items, dimension), or of the candidates alone, (candidates, dimension).
             users: of the histories, (cases, dimension).
+            candidates: rows of the items that are ranked, all targets among them; None: all items.
         """
+        ranked = slice(None) if candidates is None else candidates
+        scores = np.full(self.split.log.size, -np.inf, np.float32)
         found = []
         for case, vector in zip(self.cases, users, strict=True):
-            scores = items @ vector
+            scores[ranked] = items @ vector
             scores[self.split.history(case)] = -np.inf
             found.append(accuracy(places(scores, case.targets)))
         of = np.array([case.user for case in self.cases], np.intp)

@@ -10,7 +10,7 @@ from llmrec.evaluate.splits import SPLITS
 from llmrec.evaluate.statistics import Values
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores
-from llmrec.rank.log import Log
+from llmrec.rank.log import Log, Rows
 from llmrec.training.judge import Questions, choose_cases
 from llmrec.training.settings import TrainingSettings
 from llmrec.users import UserTexts
@@ -18,7 +18,7 @@ from llmrec.workspace import Workspace
 
 
 class Validation:
-    """Questions of the validation stage of a protocol: at most 2,000 users, the same for every encoder.
+    """Questions of the validation stage of a protocol, the same for every encoder.
 
     Texts are what the workspace's encoder reads, so figures differ from those of a training run, whose texts
     may be shorter.
@@ -27,13 +27,14 @@ class Validation:
         workspace: an indexed one.
         catalog: its items.
         split: name of the protocol.
+        users: how many are asked at most; None for as many as in training.
 
     Raises:
         AdapterError: there is no such protocol.
         TrainingError: nobody can be asked.
     """
 
-    def __init__(self, workspace: Workspace, catalog: Catalog, split: str) -> None:
+    def __init__(self, workspace: Workspace, catalog: Catalog, split: str, users: int | None = None) -> None:
         if split not in SPLITS:
             raise AdapterError(f"validated by {split!r}, a protocol that this llmrec does not have")
         self.workspace, self.catalog = workspace, catalog
@@ -45,11 +46,16 @@ class Validation:
                 "Add events with `llmrec index CATALOG --interactions LOG`.",
             )
         settings = TrainingSettings()
-        cases = choose_cases(stage, settings.validation_users, settings.seed)
+        count = settings.validation_users if users is None else users
+        cases = choose_cases(stage, count, settings.seed)
         self.questions = Questions(stage, cases, len(catalog))
+
+    @property
+    def asked(self) -> list[tuple[str, Rows]]:
+        """The user of each case with the rows of their history, newest first."""
+        split = self.questions.split
+        return [(split.log.users[case.user], split.history(case)) for case in self.questions.cases]
 
     def __call__(self, encoder: Encoder, items: Scores) -> Mapping[str, Values]:
         """Values of each user, by metric; ``items``: vectors by row of the catalog, by that encoder."""
-        split = self.questions.split
-        asked = [(split.log.users[case.user], split.history(case)) for case in self.questions.cases]
-        return self.questions.values(items, UserTexts(self.workspace, self.catalog, encoder)(asked))
+        return self.questions.values(items, UserTexts(self.workspace, self.catalog, encoder)(self.asked))

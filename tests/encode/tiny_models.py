@@ -80,7 +80,7 @@ def write_configuration(folder: Path) -> None:
     save_file({"weight": np.zeros(4, np.float32)}, folder / "model.safetensors")
 
 
-def write_tiny_bert(folder: Path) -> Path:
+def write_tiny_bert(folder: Path, width: int = 32) -> Path:
     """A two-layer BERT with sentence-transformers modules, 32 tokens, and prompts for both sides."""
     import torch
     from transformers import BertConfig, BertModel
@@ -89,10 +89,10 @@ def write_tiny_bert(folder: Path) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=write_wordpiece(folder),
-        hidden_size=32,
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=4,
-        intermediate_size=64,
+        intermediate_size=2 * width,
         max_position_embeddings=64,
         initializer_range=0.5,
     )
@@ -107,7 +107,7 @@ def write_tiny_bert(folder: Path) -> Path:
         ],
     )
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": False})
-    pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
+    pooling = {"word_embedding_dimension": width, "pooling_mode_mean_tokens": True}
     write_json(folder / "1_Pooling" / "config.json", pooling)
     prompts = {"query": "love: ", "document": "war: "}
     write_json(folder / "config_sentence_transformers.json", {"prompts": prompts})
@@ -115,7 +115,7 @@ def write_tiny_bert(folder: Path) -> Path:
     return folder
 
 
-def write_tiny_llama(folder: Path) -> Path:
+def write_tiny_llama(folder: Path, width: int = 32) -> Path:
     """A two-layer causal LM without sentence-transformers files, whose tokenizer pads on the left."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -124,11 +124,11 @@ def write_tiny_llama(folder: Path) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=write_byte_bpe(folder),
-        hidden_size=32,
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        intermediate_size=64,
+        intermediate_size=2 * width,
         max_position_embeddings=96,
         bos_token_id=0,
         eos_token_id=1,

@@ -46,17 +46,17 @@ def topical_log(users: int = 24, length: int = 8, seed: int = 0) -> Log:
     return log_of(events)
 
 
-def write_tiny_bert(folder: Path) -> Path:
-    """A two-layer BERT of 32 dimensions with random weights, whose tokenizer knows ``w0`` to ``w63``."""
+def write_tiny_bert(folder: Path, width: int = 32) -> Path:
+    """A two-layer BERT of few dimensions with random weights, whose tokenizer knows ``w0`` to ``w63``."""
     import torch
     from transformers import BertConfig, BertModel
 
     shape = BertConfig(
         vocab_size=write_words(folder),
-        hidden_size=32,
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=4,
-        intermediate_size=64,
+        intermediate_size=2 * width,
         max_position_embeddings=64,
         initializer_range=0.3,
     )

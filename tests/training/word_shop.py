@@ -48,14 +48,20 @@ def event(user: int, step: int, item: int) -> dict[str, object]:
     return {"user_id": f"u{user}", "item_id": f"i{item}", "timestamp": time}
 
 
-def index(root: Path, encoder: str, rows: list[dict[str, object]], items: Sequence[str] = ITEMS) -> Path:
+def index(
+    root: Path,
+    encoder: str,
+    rows: list[dict[str, object]],
+    items: Sequence[str] = ITEMS,
+    engine: str = "torch",
+) -> Path:
     """A workspace of the shop."""
     data = root.with_name(f"{root.name}-data")
     data.mkdir(parents=True)
     catalog = write_items(data / "items.jsonl", item_rows(items))
     make_workspace(root, encoder).close()
     with (root / "llmrec.toml").open("a", encoding="utf-8") as file:
-        file.write('[encoder]\nengine = "torch"\n[rank]\nfusion = "weighted"\nweights.sequence = 0\n')
+        file.write(f'[encoder]\nengine = "{engine}"\n[rank]\nfusion = "weighted"\nweights.sequence = 0\n')
     workspace = Workspace(root)
     IndexRun(workspace, Sources(catalog, (write_events(data / "log.csv", rows),)))()
     workspace.close()

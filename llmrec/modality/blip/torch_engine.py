@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.errors import AssetError, ConfigError, MissingExtraError
+from llmrec.errors import AssetError, ConfigError
 from llmrec.modality.blip.captioner import Answer, Decoding
 from llmrec.modality.blip.folder import BlipFolder
 from llmrec.modality.blip.pixels import blank_pixels
 from llmrec.runtime.libraries import quiet
+from llmrec.runtime.weights import few_bits
 
 
 class TorchEngine:
@@ -103,20 +103,14 @@ def load_blip(folder: BlipFolder, device: str, precision: str) -> Any:
 
     Raises:
         AssetError: the weights cannot be loaded, or lack a part of the model.
+        MissingExtraError: they need bitsandbytes and that is not installed.
     """
     import torch
-    from transformers import BitsAndBytesConfig, BlipForConditionalGeneration
+    from transformers import BlipForConditionalGeneration
 
-    compute = getattr(torch, "bfloat16" if precision == "nf4" else precision)
-    options: dict[str, Any] = {"dtype": compute}
+    options: dict[str, Any] = {"dtype": getattr(torch, "bfloat16" if precision == "nf4" else precision)}
     if precision == "nf4":
-        options["device_map"] = device
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=compute,
-        )
+        options |= few_bits(precision) | {"device_map": device}
     try:
         with quiet():
             model, report = BlipForConditionalGeneration.from_pretrained(
@@ -137,13 +131,10 @@ def _placed(precision: str) -> tuple[str, str]:
 
     Raises:
         ConfigError: the precision needs a GPU.
-        MissingExtraError: it needs bitsandbytes and that is not installed.
     """
     import torch
 
     if torch.cuda.is_available():
-        if precision == "nf4" and find_spec("bitsandbytes") is None:
-            raise MissingExtraError("bitsandbytes", "finetune")
         return "cuda", "float16" if precision == "auto" else precision
     if precision in ("float16", "nf4"):
         raise ConfigError(

@@ -1,0 +1,7 @@
+"""What fewer bits cost and save: the models of a workspace in several precisions, side by side."""
+
+from __future__ import annotations
+
+from llmrec.precisions.report import Sample, report, write
+
+__all__ = ["Sample", "report", "write"]

@@ -1,0 +1,71 @@
+"""Weights in few bits, by bitsandbytes, and how many bytes weights take."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from llmrec.errors import MissingExtraError
+
+FEW_BITS = ("int8", "nf4")
+"""Eight bits (LLM.int8(), Dettmers et al., 2022) or four (NF4 of QLoRA, Dettmers et al., 2023)."""
+
+
+def few_bits(precision: str) -> dict[str, Any]:
+    """Options of transformers' ``from_pretrained`` that load linear layers in one of :data:`FEW_BITS`.
+
+    All other weights, embeddings among them, are bfloat16, which is also what is computed in. Such weights
+    cannot be moved to another device afterwards.
+
+    Raises:
+        MissingExtraError: bitsandbytes or accelerate is not installed.
+    """
+    for package in ("accelerate", "bitsandbytes"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "quantize")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    _import_bitsandbytes()
+    config = (
+        BitsAndBytesConfig(load_in_8bit=True)
+        if precision == "int8"
+        else BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+    )
+    return {"dtype": torch.bfloat16, "quantization_config": config}
+
+
+def weight_bytes(model: Any) -> int:
+    """Bytes that the weights of a PyTorch model take, those that are used twice once."""
+    # With the scales of few-bit weights, which are no parameters.
+    kept = {tensor.data_ptr(): tensor.nbytes for tensor in model.state_dict().values()}
+    return sum(kept.values())
+
+
+def _import_bitsandbytes() -> None:
+    """Import it without the package ``kernels``.
+
+    Where that is installed, bitsandbytes downloads compiled code from a hub on import and runs it.
+    """
+    if "bitsandbytes" in sys.modules:
+        return
+    import logging
+
+    missing = object()
+    before = sys.modules.get("kernels", missing)
+    sys.modules["kernels"] = None  # type: ignore[assignment]
+    # It warns that it goes without, and of every layer in eight bits that its input is cast.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    try:
+        import bitsandbytes  # noqa: F401
+    finally:
+        if before is missing:
+            del sys.modules["kernels"]
+        else:
+            sys.modules["kernels"] = before  # type: ignore[assignment]
