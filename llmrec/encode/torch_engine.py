@@ -12,6 +12,7 @@ from llmrec.encode.batches import Batch
 from llmrec.encode.folder import ModelFolder
 from llmrec.errors import AssetError
 from llmrec.runtime.libraries import quiet
+from llmrec.runtime.quantization import four_bits, keep_trainable
 
 
 class TorchEngine:
@@ -51,27 +52,37 @@ class TorchEngine:
         return vectors
 
 
-def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any) -> Any:
+def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any, *, nf4: bool = False) -> Any:
     """The folder as a ``SentenceTransformer`` in evaluation mode.
 
     Only safetensors are read, nothing is downloaded, and no code of the folder runs.
 
+    Args:
+        folder: the model.
+        device: where it runs.
+        dtype: of weights; with ``nf4`` of those that stay whole, and of what is computed.
+        nf4: keep the linear layers in four bits; see :func:`llmrec.runtime.quantization.four_bits`.
+
     Raises:
         AssetError: the weights cannot be loaded.
+        MissingExtraError: bitsandbytes is needed and not installed.
     """
     from sentence_transformers import SentenceTransformer
 
+    packed = four_bits(device, dtype) if nf4 else {}
     try:
         with quiet():
             model = SentenceTransformer(
                 str(folder.path),
-                device=device,
+                device=None if nf4 else device,  # four-bit weights are loaded to where they stay
                 trust_remote_code=False,
                 local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": dtype},
+                model_kwargs={"use_safetensors": True, "dtype": dtype, **packed},
             )
     except Exception as error:  # the formats below raise errors of their own, none of them documented
         raise AssetError(f"{folder.name}: the model cannot be loaded: {error}") from error
+    if nf4:
+        keep_trainable(model)
     if folder.pooling:
         # Which pooling is the default changed between releases of sentence-transformers.
         model[1] = type(model[1])(model[0].auto_model.config.hidden_size, pooling_mode=folder.pooling)

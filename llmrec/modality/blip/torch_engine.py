@@ -14,6 +14,7 @@ from llmrec.modality.blip.captioner import Answer, Decoding
 from llmrec.modality.blip.folder import BlipFolder
 from llmrec.modality.blip.pixels import blank_pixels
 from llmrec.runtime.libraries import quiet
+from llmrec.runtime.quantization import four_bits
 
 
 class TorchEngine:
@@ -105,18 +106,12 @@ def load_blip(folder: BlipFolder, device: str, precision: str) -> Any:
         AssetError: the weights cannot be loaded, or lack a part of the model.
     """
     import torch
-    from transformers import BitsAndBytesConfig, BlipForConditionalGeneration
+    from transformers import BlipForConditionalGeneration
 
     compute = getattr(torch, "bfloat16" if precision == "nf4" else precision)
     options: dict[str, Any] = {"dtype": compute}
     if precision == "nf4":
-        options["device_map"] = device
-        options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=compute,
-        )
+        options |= four_bits(device, compute)
     try:
         with quiet():
             model, report = BlipForConditionalGeneration.from_pretrained(
