@@ -38,6 +38,18 @@ class Prompt(Protocol):
         """The text for a title and its evidence."""
 
 
+def messages(prompt: Prompt, item: Item, evidence: Sequence[Evidence]) -> tuple[str, str]:
+    """The system message and the user's, for an item and its evidence.
+
+    Raises:
+        PromptError: the prompt cannot be rendered, or lacks the line ``--- user ---``.
+    """
+    system, line, user = prompt.render(title=display_title(item), evidence=evidence).partition(USER_PART)
+    if not line:
+        raise PromptError(f"prompt {prompt.name!r} has no line {USER_PART.strip()!r}")
+    return system, user
+
+
 class Explainer:
     """Explains recommendations; safe to call from many threads if the generator and the cache are.
 
@@ -90,12 +102,9 @@ class Explainer:
         return _explanation(text, "template", self.verifier.check(text, item, evidence), evidence)
 
     def _answer(self, generator: Generator, item: Item, evidence: Sequence[Evidence]) -> str:
-        rendered = self.prompt.render(title=display_title(item), evidence=evidence)
-        system, line, user = rendered.partition(USER_PART)
-        if not line:
-            raise PromptError(f"prompt {self.prompt.name!r} has no line {USER_PART.strip()!r}")
+        system, user = messages(self.prompt, item, evidence)
         key = _digest(
-            rendered,
+            f"{system}{USER_PART}{user}",
             [fact.to_json() for fact in evidence],
             item.item_id,
             self.prompt.name,

@@ -56,13 +56,17 @@ def load_generator(spec: str, progress: Progress) -> Generator:
     from llmrec.assets.safety import check_file
     from llmrec.explain.llama import LlamaCpp
 
-    path = _gguf(resolve(spec, progress))
+    path = gguf_of(resolve(spec, progress))
     check_file(path)
     return LlamaCpp(path, fingerprint(spec))
 
 
-def _gguf(path: Path) -> Path:
-    """The model of an asset: the file, or the only GGUF file of the folder."""
+def gguf_of(path: Path) -> Path:
+    """The model of an asset: the file, or the only GGUF file of the folder.
+
+    Raises:
+        ConfigError: the folder holds none, or several.
+    """
     if path.is_file():
         return path
     found = sorted(path.rglob("*.gguf"))
