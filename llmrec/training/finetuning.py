@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from llmrec.encode.torch_engine import load_sentence_transformer
-from llmrec.errors import MissingExtraError
 from llmrec.progress import NoProgress, Progress
 from llmrec.runtime.devices import has_gpu
 from llmrec.training.adapter import CARD, write_folder
@@ -20,7 +17,7 @@ from llmrec.training.corpus import Corpus
 from llmrec.training.judge import judge
 from llmrec.training.lora import add_adapter
 from llmrec.training.material import Base, Material
-from llmrec.training.runs import Record, Shelf, disk, owned
+from llmrec.training.runs import Finetuned, Record, Shelf, disk, owned, require
 from llmrec.training.settings import TrainingSettings
 from llmrec.training.train import train
 from llmrec.workspace import ADAPTERS, Workspace
@@ -28,14 +25,6 @@ from llmrec.workspace import ADAPTERS, Workspace
 RUNS = "training"
 """Folder of a workspace: runs that are not finished."""
 _PACKAGES = ("accelerate", "datasets", "matplotlib", "peft")
-
-
-@dataclass(frozen=True, slots=True)
-class Finetuned:
-    """An adapter that is ready: its folder, and its card as ``card.json`` has it."""
-
-    folder: Path
-    card: dict[str, Any]
 
 
 def finetune(
@@ -65,9 +54,7 @@ def finetune(
         WorkspaceError: nothing is indexed yet.
         MissingExtraError: a library of the ``finetune`` extra is not installed.
     """
-    for package in _PACKAGES:
-        if find_spec(package) is None:
-            raise MissingExtraError(package, "finetune")
+    require(_PACKAGES, "finetune")
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list
 

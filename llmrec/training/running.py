@@ -101,7 +101,7 @@ def run(
     if _ended(state, steps, settings.patience):
         read_adapter(model, best_checkpoint(checkpoints, state))
         return _trained(state, before, goal)
-    with quiet(), _own_randomness(), progress.task("Fine-tuning", total=steps, unit="steps") as task:
+    with quiet(), own_randomness(), progress.task("Fine-tuning", total=steps, unit="steps") as task:
         watch = Watch(task, goal.metric, goal.label)
         trainer = make([watch, EarlyStoppingCallback(settings.patience)])
         for printing in (PrinterCallback, ProgressCallback):
@@ -190,7 +190,7 @@ def _interruptible(watch: Watch) -> Iterator[None]:
 
 
 @contextmanager
-def _own_randomness() -> Iterator[None]:
+def own_randomness() -> Iterator[None]:
     """The trainer seeds every generator there is; leave them as they were."""
     import torch
 

@@ -5,19 +5,28 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from llmrec.errors import ConfigError, LlmrecError, TrainingError
+from llmrec.errors import ConfigError, LlmrecError, MissingExtraError, TrainingError
 from llmrec.training.running import last_checkpoint
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RECORD = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuned:
+    """An adapter that is ready: its folder, and its card as ``card.json`` has it."""
+
+    folder: Path
+    card: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +122,17 @@ class Record:
         part = self.run / f".{_RECORD}.part"
         part.write_text(json.dumps({"identity": self.identity, "before": before}), encoding="utf-8")
         part.replace(self.run / _RECORD)
+
+
+def require(packages: Iterable[str], extra: str) -> None:
+    """Check that packages are installed.
+
+    Raises:
+        MissingExtraError: one is not; names the extra.
+    """
+    for package in packages:
+        if find_spec(package) is None:
+            raise MissingExtraError(package, extra)
 
 
 @contextmanager

@@ -98,10 +98,9 @@ class ExplainerSettings(RunSettings):
     epochs: int = Field(default=1, ge=1, le=1000, description="passes over the examples at most")
     examples: int = Field(default=800, ge=100, description="explanations to learn from, at most")
     per_user: int = Field(default=4, ge=1, description="explanations for one user, at most")
-    held_out_users: int = Field(
-        default=200,
-        ge=1,
-        description="users not learnt from, at most a third: one explanation of each is held out",
+    held_out_users: int = Field(default=200, ge=1, description="users not learnt from, a third at most")
+    held_out_examples: int = Field(
+        default=64, ge=1, description="explanations for these, one each, that the loss is validated on"
     )
     batch_size: int = Field(default=8, ge=1, le=4096, description="examples of a batch")
     max_tokens: int = Field(
