@@ -142,7 +142,8 @@ def test_the_walk_finds_imports_of_every_form() -> None:
 
 TRAINING = {
     *("llmrec.rank.gradient", "llmrec.rank.sequence.network", "llmrec.rank.sequence.training"),
-    *("llmrec.training.batches", "llmrec.training.loss", "llmrec.training.trainer"),
+    *("llmrec.training.adapting", "llmrec.training.batches", "llmrec.training.explainer.trainer"),
+    *("llmrec.training.loss", "llmrec.training.trainer"),
 }
 """Modules that torch's classes are written in. Only functions import them."""
 

@@ -31,10 +31,8 @@ class TorchEngine:
         import torch
 
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        options: dict[str, Any] = {"dtype": torch.bfloat16 if precision == "bfloat16" else torch.float32}
-        if precision in FEW_BITS:
-            options = few_bits(precision)
-        self._model = load_sentence_transformer(folder, self._device, **options)
+        dtype = torch.bfloat16 if precision in ("bfloat16", *FEW_BITS) else torch.float32
+        self._model = load_sentence_transformer(folder, self._device, dtype, precision)
         self.weight_bytes = weight_bytes(self._model)
         one = np.ones((1, 1), dtype=np.int64)
         try:
@@ -59,7 +57,7 @@ class TorchEngine:
         return vectors
 
 
-def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any, **options: Any) -> Any:
+def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any, precision: str = "") -> Any:
     """The folder as a ``SentenceTransformer`` in evaluation mode.
 
     Only safetensors are read, nothing is downloaded, and no code of the folder runs.
@@ -67,22 +65,24 @@ def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any, **op
     Args:
         folder: the model.
         device: ``cpu`` or ``cuda``.
-        dtype: what weights are kept in.
-        options: of transformers' ``from_pretrained`` beside these.
+        dtype: of weights; with few bits of those that stay whole, and of what is computed.
+        precision: ``int8`` or ``nf4`` keeps the linear layers in few bits; anything else does not.
 
     Raises:
         AssetError: the weights cannot be loaded.
+        MissingExtraError: bitsandbytes is needed and not installed.
     """
     from sentence_transformers import SentenceTransformer
 
+    packed = few_bits(precision, device, dtype) if precision in FEW_BITS else {}
     try:
         with quiet():
             model = SentenceTransformer(
                 str(folder.path),
-                device=device,
+                device=None if packed else device,  # weights in few bits are loaded to where they stay
                 trust_remote_code=False,
                 local_files_only=True,
-                model_kwargs={"use_safetensors": True, "dtype": dtype, **options},
+                model_kwargs={"use_safetensors": True, "dtype": dtype, **packed},
             )
     except Exception as error:  # the formats below raise errors of their own, none of them documented
         raise AssetError(f"{folder.name}: the model cannot be loaded: {error}") from error

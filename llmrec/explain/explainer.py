@@ -38,6 +38,18 @@ class Prompt(Protocol):
         """The text for a title and its evidence."""
 
 
+def messages(prompt: Prompt, item: Item, evidence: Sequence[Evidence]) -> tuple[str, str]:
+    """The system message and the user's, for an item and its evidence.
+
+    Raises:
+        PromptError: the prompt cannot be rendered, or lacks the line ``--- user ---``.
+    """
+    system, line, user = prompt.render(title=display_title(item), evidence=evidence).partition(USER_PART)
+    if not line:
+        raise PromptError(f"prompt {prompt.name!r} has no line {USER_PART.strip()!r}")
+    return system, user
+
+
 class Explainer:
     """Explains recommendations; safe to call from many threads if the generator and the cache are.
 
@@ -113,19 +125,6 @@ class Explainer:
         if self.cache is not None:
             self.cache[key] = json.dumps({"text": text})
         return text
-
-
-def messages(prompt: Prompt, item: Item, evidence: Sequence[Evidence]) -> tuple[str, str]:
-    """What a generator is asked: the system message and the user's.
-
-    Raises:
-        PromptError: the prompt cannot be rendered, or lacks the line ``--- user ---``.
-    """
-    rendered = prompt.render(title=display_title(item), evidence=evidence)
-    system, line, user = rendered.partition(USER_PART)
-    if not line:
-        raise PromptError(f"prompt {prompt.name!r} has no line {USER_PART.strip()!r}")
-    return system, user
 
 
 def load_explainer(

@@ -74,9 +74,12 @@ class TorchModel:
         device = "cuda" if has_gpu() else "cpu"
         if precision == "bfloat16" and device == "cpu":
             cpu_precision(cpu_core(), precision, "the precision of the explainer")
-        options: dict[str, Any] = {"dtype": torch.bfloat16 if precision == "bfloat16" else torch.float32}
+        options: dict[str, Any] = {
+            "dtype": torch.bfloat16 if precision == "bfloat16" else torch.float32,
+            "device_map": device,
+        }
         if precision in FEW_BITS:
-            options = few_bits(precision)
+            options = few_bits(precision, device)
         try:
             with quiet():
                 model = AutoModelForCausalLM.from_pretrained(
@@ -84,7 +87,6 @@ class TorchModel:
                     local_files_only=True,
                     use_safetensors=True,
                     trust_remote_code=False,
-                    device_map=device,
                     **options,
                 )
         except Exception as error:  # the formats below raise errors of their own, none of them documented

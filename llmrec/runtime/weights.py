@@ -12,11 +12,15 @@ FEW_BITS = ("int8", "nf4")
 """Eight bits (LLM.int8(), Dettmers et al., 2022) or four (NF4 of QLoRA, Dettmers et al., 2023)."""
 
 
-def few_bits(precision: str) -> dict[str, Any]:
+def few_bits(precision: str, device: str, compute: Any = None) -> dict[str, Any]:
     """Options of transformers' ``from_pretrained`` that load linear layers in one of :data:`FEW_BITS`.
 
-    All other weights, embeddings among them, are bfloat16, which is also what is computed in. Such weights
-    cannot be moved to another device afterwards.
+    Such weights stay on ``device``, ``cpu`` or ``cuda``. In four bits their scales are quantized once more.
+
+    Args:
+        precision: one of :data:`FEW_BITS`.
+        device: where the model is loaded to.
+        compute: dtype of all other weights, embeddings among them, and of what is computed; None: bfloat16.
 
     Raises:
         MissingExtraError: bitsandbytes or accelerate is not installed.
@@ -28,6 +32,7 @@ def few_bits(precision: str) -> dict[str, Any]:
     from transformers import BitsAndBytesConfig
 
     _import_bitsandbytes()
+    compute = compute or torch.bfloat16
     config = (
         BitsAndBytesConfig(load_in_8bit=True)
         if precision == "int8"
@@ -35,10 +40,21 @@ def few_bits(precision: str) -> dict[str, Any]:
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
+            bnb_4bit_compute_dtype=compute,
         )
     )
-    return {"dtype": torch.bfloat16, "quantization_config": config}
+    return {"dtype": compute, "device_map": {"": device}, "quantization_config": config}
+
+
+def keep_trainable(model: Any) -> None:
+    """Keep bitsandbytes from packing four-bit weights for inference.
+
+    On a CPU with AVX-512 BF16 it packs them when they are first used without gradients, which a validation
+    does. Layers whose sides are no multiples of its blocks fail then, and no gradient gets through others.
+    """
+    for part in model.modules():
+        if hasattr(part, "support_avx512bf16_for_cpu"):
+            part.support_avx512bf16_for_cpu = False
 
 
 def weight_bytes(model: Any) -> int:

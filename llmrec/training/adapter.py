@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from llmrec.assets import safety
 from llmrec.config import problems
 from llmrec.errors import AdapterError
 from llmrec.training.curve import write_curve
+from llmrec.training.judge import METRIC
 from llmrec.training.lora import CONFIG, WEIGHTS, write_adapter
 
 CARD = "card.json"
@@ -104,7 +106,13 @@ class Adapter:
 
 
 def write_folder(
-    model: Any, card: dict[str, Any], curve: list[dict[str, float]], base: str, folder: Path
+    model: Any,
+    card: dict[str, Any],
+    curve: list[dict[str, float]],
+    base: str,
+    folder: Path,
+    metric: str = METRIC,
+    more: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> None:
     """Write the adapter that is on a model into a new folder: all of it or nothing.
 
@@ -114,6 +122,8 @@ def write_folder(
         curve: of the run.
         base: name of the base model.
         folder: which must not be there yet.
+        metric: that the picture of the curve shows.
+        more: writes further files beside the adapter, and returns what the card says of them.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
@@ -123,8 +133,11 @@ def write_folder(
     try:
         part.mkdir(parents=True)
         write_adapter(model, part, base)
-        write_curve(curve, part)
-        digests = {name: _sha256(part / name) for name in _HASHED}
+        write_curve(curve, part, metric)
+        before = {*part.iterdir()}
+        card = {**card, **(more(part) if more else {})}
+        hashed = [*_HASHED, *sorted(path.name for path in {*part.iterdir()} - before)]
+        digests = {name: _sha256(part / name) for name in hashed}
         versions = {"llmrec": __version__} | {name: version(name) for name in _LIBRARIES}
         whole = {"format": FORMAT, **card, "versions": versions, "sha256": digests}
         text = json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=2)

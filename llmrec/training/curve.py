@@ -28,7 +28,7 @@ def curve_of(history: Iterable[Mapping[str, float]], before: Mapping[str, float]
     for entry in history:
         point = {name: entry[name] for name in _KEPT if name in entry}
         point |= {name: entry[f"eval_{name}"] for name in before if f"eval_{name}" in entry}
-        if "loss" in point or METRIC in point:
+        if "loss" in point or before.keys() & point.keys():
             curve.append(point)
     return curve
 
@@ -45,8 +45,8 @@ def divergence(losses: Sequence[float]) -> tuple[float, float] | None:
     return (least, present) if present > max(_DIVERGED * least, least + 1) else None
 
 
-def write_curve(curve: Iterable[Mapping[str, float]], folder: Path) -> None:
-    """Write ``curve.json`` and ``curve.png``.
+def write_curve(curve: Iterable[Mapping[str, float]], folder: Path, metric: str = METRIC) -> None:
+    """Write ``curve.json`` and ``curve.png``, which shows the loss and a metric.
 
     Raises:
         OSError: the files cannot be written.
@@ -60,7 +60,7 @@ def write_curve(curve: Iterable[Mapping[str, float]], folder: Path) -> None:
     losses = figure.add_subplot()
     metrics = losses.twinx()
     _line(losses, curve, "loss", "#0072b2")
-    _line(metrics, curve, METRIC, "#d55e00")
+    _line(metrics, curve, metric, "#d55e00")
     losses.set_xlabel("step")
     metrics.set_ylim(bottom=0)
     figure.savefig(folder / PNG, dpi=120, metadata={"Software": None})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.errors import AdapterError, ConfigError, TrainingError
+from llmrec.runtime.weights import keep_trainable
 from llmrec.training.settings import LoraSettings
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -18,7 +19,7 @@ _NOT_ADAPTED = ("pooler", "lm_head")
 
 
 def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
-    """Put a new adapter on a ``SentenceTransformer``; only the adapter is trained from then on.
+    """Put a new adapter on a ``SentenceTransformer`` or causal model; only it is trained from then on.
 
     Until it is, it leaves the vectors as they are. The model's own dropout is switched off: a frozen model
     cannot learn to live with it, and an adapter gets rid of its noise by giving every text the same vector.
@@ -29,7 +30,7 @@ def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
     import torch
     from peft import LoraConfig
 
-    network = model[0].auto_model
+    network = network_of(model)
     names = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)]
     layers = _layers(names, settings.target_modules)
     if not layers:
@@ -43,14 +44,22 @@ def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=layers,
-        task_type="FEATURE_EXTRACTION",
+        task_type="FEATURE_EXTRACTION" if network is not model else "CAUSAL_LM",
     )
+    keep_trainable(network)
     for part in network.modules():
         if isinstance(part, torch.nn.Dropout):
             part.p = 0.0
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model.add_adapter(config, adapter_name=_NAME)
+        network.add_adapter(config, adapter_name=_NAME)
+
+
+def network_of(model: Any) -> Any:
+    """The transformers model in a ``SentenceTransformer``, or a transformers model itself."""
+    import torch
+
+    return model[0].auto_model if isinstance(model, torch.nn.Sequential) else model
 
 
 def write_adapter(model: Any, folder: Path, base: str) -> None:
@@ -62,7 +71,7 @@ def write_adapter(model: Any, folder: Path, base: str) -> None:
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)
-    network = model[0].auto_model
+    network = network_of(model)
     tensors = {
         f"{_PREFIX}{name}": tensor.detach().cpu().contiguous()
         for name, tensor in network.get_adapter_state_dict(_NAME).items()
@@ -82,7 +91,7 @@ def read_adapter(model: Any, folder: Path) -> None:
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    network = model[0].auto_model
+    network = network_of(model)
     try:
         found = load_file(folder / WEIGHTS)
     except Exception as error:  # a damaged file raises an error of the library, a missing one another

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,20 +47,37 @@ class PairSettings(_Settings):
     )
 
 
-class TrainingSettings(_Settings):
-    """Everything in a recipe of ``finetune/``. The base model is the encoder of the workspace.
+class RunSettings(_Settings):
+    """What runs of every role have.
 
-    ``cached`` bounds memory by ``mini_batch_tokens``: texts of a batch are encoded twice, the second time
-    with gradients, a mini-batch after the other (GradCache, Gao et al., 2021). ``precision``: ``auto`` is
-    bfloat16 on a GPU and float32 elsewhere.
+    ``precision``: ``auto`` is bfloat16 on a GPU and float32 elsewhere. ``quantization``: ``nf4`` keeps the
+    frozen weights in four bits, their scales quantized too, and trains the adapter beside them (QLoRA,
+    Dettmers et al., NeurIPS 2023), on a GPU with an optimizer whose state may be paged out to memory; it
+    takes less memory and more time.
     """
 
     lora: LoraSettings = LoraSettings()
-    pairs: PairSettings = PairSettings()
-    epochs: int = Field(default=2, ge=1, le=1000, description="passes over the pairs at most")
+    epochs: int = Field(default=2, ge=1, le=1000, description="passes over the data at most")
     max_steps: int | None = Field(default=None, ge=1, description="steps at most; None: as epochs say")
-    batch_size: int = Field(default=128, ge=2, le=65_536, description="pairs of a step and process")
     accumulation: int = Field(default=1, ge=1, description="batches of a step")
+    learning_rate: float = Field(default=5e-4, gt=0)
+    warm_up: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
+    evaluations: int = Field(default=2, ge=1, description="validations in an epoch")
+    patience: int = Field(default=3, ge=1, description="validations without a gain before it stops")
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    quantization: Literal["none", "nf4"] = "none"
+    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+
+
+class TrainingSettings(RunSettings):
+    """A recipe of ``finetune/`` for the encoder of the workspace.
+
+    ``cached`` bounds memory by ``mini_batch_tokens``: texts of a batch are encoded twice, the second time
+    with gradients, a mini-batch after the other (GradCache, Gao et al., 2021).
+    """
+
+    pairs: PairSettings = PairSettings()
+    batch_size: int = Field(default=128, ge=2, le=65_536, description="pairs of a step and process")
     mini_batch_tokens: int = Field(default=4096, ge=1, description="tokens that are encoded at once")
     cached: bool = True
     max_tokens: int = Field(default=128, ge=8, description="of a text, special tokens included")
@@ -68,18 +85,45 @@ class TrainingSettings(_Settings):
     correction: float = Field(
         default=1.0, ge=0, le=1, description="share of the correction for popular negatives (logQ)"
     )
-    learning_rate: float = Field(default=5e-4, gt=0)
-    warm_up: float = Field(default=0.1, ge=0, lt=1, description="share of the steps")
-    evaluations: int = Field(default=2, ge=1, description="validations in an epoch")
-    patience: int = Field(default=3, ge=1, description="validations without a gain before it stops")
     validation_users: int = Field(default=2000, ge=1, description="users asked about at most")
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     gradient_checkpointing: bool = False
-    seed: int = Field(default=0, ge=0, le=2**32 - 1)
+
+
+class ExplainerSettings(RunSettings):
+    """A recipe of ``finetune/`` for the explainer of the workspace.
+
+    ``weights``: how the layers that were trained are stored in the GGUF file; the others stay as they are.
+    """
+
+    epochs: int = Field(default=1, ge=1, le=1000, description="passes over the examples at most")
+    examples: int = Field(default=800, ge=100, description="explanations to learn from, at most")
+    per_user: int = Field(default=4, ge=1, description="explanations for one user, at most")
+    held_out_users: int = Field(default=200, ge=1, description="users not learnt from, a third at most")
+    held_out_examples: int = Field(
+        default=64, ge=1, description="explanations for these, one each, that the loss is validated on"
+    )
+    batch_size: int = Field(default=8, ge=1, le=4096, description="examples of a batch")
+    max_tokens: int = Field(
+        default=768, ge=64, le=2048, description="longer examples, prompt and answer, are left out"
+    )
+    learning_rate: float = Field(default=1e-3, gt=0)
+    evaluations: int = Field(default=4, ge=1, description="validations in an epoch")
+    checked: int = Field(
+        default=30, ge=0, description="held-out users whom base and result write to, for the card"
+    )
+    weights: Literal["q8_0", "f16"] = "q8_0"
+
+
+_Kind = TypeVar("_Kind", bound=RunSettings)
 
 
 def load_training_settings(path: Path) -> TrainingSettings:
-    """Read a recipe.
+    """Read a recipe for the encoder; see :func:`load_recipe`."""
+    return load_recipe(path, TrainingSettings)
+
+
+def load_recipe(path: Path, kind: type[_Kind]) -> _Kind:
+    """Read a recipe of a kind.
 
     Raises:
         ConfigError: it cannot be read, is not YAML, or has unknown or invalid keys; all are named at once.
@@ -98,6 +142,7 @@ def load_training_settings(path: Path) -> TrainingSettings:
     if not isinstance(raw, dict | None):
         raise ConfigError(f"{path}: holds no settings", "A line is such as `batch_size: 64`.")
     try:
-        return TrainingSettings.model_validate(raw or {})
+        return kind.model_validate(raw or {})
     except ValidationError as error:
-        raise ConfigError(f"{path}: {problems(error)}") from error
+        role = "explainer" if kind is ExplainerSettings else "encoder"
+        raise ConfigError(f"{path}: {problems(error)}", f"It was read for --role {role}.") from error

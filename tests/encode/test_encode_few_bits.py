@@ -55,7 +55,7 @@ def test_nothing_is_downloaded_to_compute_with(tmp_path: Path) -> None:
     program = """
 import sys
 from llmrec.runtime.weights import few_bits
-few_bits("nf4")
+few_bits("nf4", "cpu")
 assert "bitsandbytes" in sys.modules
 assert sys.modules.get("kernels", "none") is not None
 import kernels
@@ -87,7 +87,7 @@ def test_openvino_has_no_four_bits(tmp_path: Path) -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "find_spec", lambda name: None if name == "bitsandbytes" else object())
     with pytest.raises(MissingExtraError, match=r"bitsandbytes is required.*\n.*llmrec\[quantize\]"):
-        weights.few_bits("nf4")
+        weights.few_bits("nf4", "cpu")
 
 
 def made(matrix: np.ndarray, table: np.ndarray) -> object:

@@ -22,7 +22,7 @@ from llmrec.cli.main import run
 from llmrec.errors import ConfigError, LlmrecError, MissingExtraError, TrainingError
 from llmrec.progress import NoProgress
 from llmrec.training.finetuning import Finetuned, finetune
-from llmrec.training.train import last_checkpoint
+from llmrec.training.running import last_checkpoint
 from llmrec.workspace import Workspace
 
 

@@ -17,13 +17,16 @@ import torch
 from safetensors.numpy import load_file
 from small_training import ITEMS, PAD, Bench, tiny_model, write_tiny_llama
 
+from llmrec.encode.folder import read_model_folder
+from llmrec.encode.torch_engine import load_sentence_transformer
 from llmrec.errors import ConfigError, TrainingError
 from llmrec.progress import NoProgress
 from llmrec.training.curve import divergence, write_curve
 from llmrec.training.judge import METRIC, encode
 from llmrec.training.lora import CONFIG, WEIGHTS, add_adapter, read_adapter, write_adapter
+from llmrec.training.running import Trained, last_checkpoint
 from llmrec.training.settings import LoraSettings
-from llmrec.training.train import Trained, last_checkpoint, train
+from llmrec.training.train import train
 
 
 class Interrupting(NoProgress):
@@ -244,9 +247,6 @@ def test_an_adapter_of_another_shape_is_refused(model_folder: Path, tmp_path: Pa
 
 
 def test_layers_that_the_model_lacks_are_named(model_folder: Path) -> None:
-    from llmrec.encode.folder import read_model_folder
-    from llmrec.encode.torch_engine import load_sentence_transformer
-
     model = load_sentence_transformer(read_model_folder(model_folder, "tiny"), "cpu", torch.float32)
     with pytest.raises(ConfigError, match=r"no linear layer of these names: q_proj\n.*query"):
         add_adapter(model, LoraSettings(target_modules=("q_proj",)), 0)
@@ -274,6 +274,29 @@ def test_every_way_to_save_memory_learns(
     losses = [point["loss"] for point in trained.curve if "loss" in point]
     assert np.mean(losses[-3:]) < 0.85 * np.mean(losses[:3])
     assert trained.steps == 2 * math.ceil(len(small.pairs) // 32 / changes.get("accumulation", 1))
+
+
+@pytest.mark.slow
+def test_four_bit_weights_learn_on_a_cpu(tmp_path: Path, small: Bench) -> None:
+    folder = read_model_folder(write_tiny_llama(tmp_path / "llama"), "tiny")
+    model = load_sentence_transformer(folder, "cpu", torch.float32, "nf4")
+    add_adapter(model, LoraSettings(), 0)
+    packed = [part.clone() for part in packed_of(model)]
+    assert {part.dtype for part in packed} == {torch.uint8}
+    states = [part.quant_state for part in packed_of(model)]
+    assert all(state.quant_type == "nf4" and state.nested for state in states)
+    # One validation comes before and one in between: without gradients bitsandbytes likes to pack weights.
+    changes = {"quantization": "nf4", "learning_rate": 1e-2, "max_steps": 5, "evaluations": 10}
+    trained = run(small, model, tmp_path / "run", **changes)
+    losses = [point["loss"] for point in trained.curve if "loss" in point]
+    assert len(losses) == 5
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(torch.equal(one, other) for one, other in zip(packed, packed_of(model), strict=True))
+
+
+def packed_of(model: Any) -> list[Any]:
+    """The four-bit weights of a model."""
+    return [part for name, part in model.named_parameters() if "base_layer" in name]
 
 
 def test_a_causal_model_is_adapted_in_attention_and_mlp(tmp_path: Path, small: Bench) -> None:

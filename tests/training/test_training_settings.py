@@ -8,19 +8,20 @@ import pytest
 from pydantic import ValidationError
 
 from llmrec.errors import ConfigError
-from llmrec.training.settings import TrainingSettings, load_training_settings
+from llmrec.training.settings import ExplainerSettings, TrainingSettings, load_recipe, load_training_settings
 
 RECIPES = sorted((Path(__file__).parents[2] / "finetune").rglob("*.y*ml"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_valid(recipe: Path) -> None:
-    assert load_training_settings(recipe) != TrainingSettings()
+    kind = ExplainerSettings if recipe.stem.startswith("explainer") else TrainingSettings
+    assert load_recipe(recipe, kind) != kind()
     assert recipe.read_text(encoding="utf-8").startswith("# "), "a recipe says what it needs"
 
 
 def test_the_recipes_are_found() -> None:
-    assert [path.stem for path in RECIPES] == ["debug", "small_cpu", "standard_gpu"]
+    assert [path.stem for path in RECIPES] == ["debug", "explainer_cpu", "small_cpu", "standard_gpu"]
 
 
 def refusal(tmp_path: Path, text: str) -> str:
@@ -47,6 +48,12 @@ def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
 )
 def test_what_is_no_recipe_is_refused(tmp_path: Path, text: str, told: str) -> None:
     assert told in refusal(tmp_path, text)
+
+
+def test_a_recipe_of_another_role_says_for_which_it_was_read() -> None:
+    (recipe,) = (path for path in RECIPES if path.stem == "explainer_cpu")
+    with pytest.raises(ConfigError, match=r"examples: Extra inputs[\s\S]*--role encoder"):
+        load_training_settings(recipe)
 
 
 def test_an_empty_recipe_is_the_defaults(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def load_blip(folder: BlipFolder, device: str, precision: str) -> Any:
 
     options: dict[str, Any] = {"dtype": getattr(torch, "bfloat16" if precision == "nf4" else precision)}
     if precision == "nf4":
-        options |= few_bits(precision) | {"device_map": device}
+        options |= few_bits(precision, device)
     try:
         with quiet():
             model, report = BlipForConditionalGeneration.from_pretrained(

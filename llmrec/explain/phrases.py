@@ -1,0 +1,101 @@
+"""The sentences of an explanation: fixed words around one of several texts that its evidence holds.
+
+The grammar admits them, and the explainer is fine-tuned on some of them, so that both say the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+from llmrec.explain.evidence import display_title
+from llmrec.schema import Columns, Evidence, Item
+
+_SHORTEST_QUOTE = 4
+_CLAUSE_END = re.compile(r"[,;:.!?…)]$")
+_CLAUSE_STARTS = frozenset(
+    ("who", "when", "while", "after", "before", "until", "but", "which", "where", "as")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Fixed words, one of several texts, fixed words.
+
+    Args:
+        before: the sentence up to the choice.
+        choices: texts in groups; those of a group begin at the same word.
+        after: the rest.
+    """
+
+    before: str
+    choices: tuple[tuple[str, ...], ...]
+    after: str
+
+
+def openings(item: Item, evidence: Sequence[Evidence]) -> list[Sentence]:
+    """How an explanation may begin: with the request, the item, and what was liked."""
+    title = display_title(item)
+    asked = "".join(
+        f'You asked for "{fact.text}" [{fact.number}]. ' for fact in evidence if fact.kind == "query"
+    )
+    likes = [f'"{fact.title}" [{fact.number}]' for fact in evidence if fact.kind == "history"]
+    if not likes:
+        return [Sentence(f'{asked}"{title}" may suit you.', (), "")]
+    liked = (tuple(_some(likes)),)
+    return [
+        Sentence(f'{asked}You may like "{title}" because you liked ', liked, "."),
+        Sentence(f"{asked}Since you liked ", liked, f', you may enjoy "{title}".'),
+    ]
+
+
+def statements(evidence: Sequence[Evidence]) -> list[tuple[Evidence, Sentence]]:
+    """What may be said of the item after that, in the order of the facts."""
+    return [(fact, sentence) for fact in evidence for sentence in _statement(fact)]
+
+
+def _statement(fact: Evidence) -> Iterator[Sentence]:
+    cite = f" [{fact.number}]."
+    if fact.kind == "community":
+        yield Sentence(fact.text, (), cite)
+    elif fact.kind == "field" and fact.source == Columns.CATEGORIES:
+        yield Sentence("It is listed under ", (tuple(_some(fact.text.split(", "))),), cite)
+    elif fact.kind == "field" and fact.source == Columns.TEXT:
+        yield Sentence("Its description says ", _quotations(fact.text), cite)
+    elif fact.kind == "field":
+        yield Sentence(f'It has "{fact.text}"', (), cite)
+
+
+def _quotations(text: str) -> tuple[tuple[str, ...], ...]:
+    """Quoted parts of a text that start and end where a clause may, grouped by their start."""
+    words = text.split()
+    ends = [index for index in range(len(words)) if _may_end(words, index)]
+    groups = []
+    for start in (index for index in range(len(words)) if _may_start(words, index)):
+        spans = [" ".join(words[start : end + 1]) for end in ends if end >= start + _SHORTEST_QUOTE - 1]
+        if start == 0:
+            spans = spans or [text]
+        elif not spans:
+            continue
+        groups.append(tuple('"' + span.rstrip(",;:.") + '"' for span in spans))
+    return tuple(groups)
+
+
+def _may_start(words: Sequence[str], index: int) -> bool:
+    """Whether a phrase may start there: not at "the" of "by the sea he waits", which needs its "by"."""
+    if index == 0 or words[index] not in ("a", "an", "the"):
+        return index == 0
+    before = words[index - 1]
+    return bool(_CLAUSE_END.search(before)) or (words[index] != "the" and before != "of")
+
+
+def _may_end(words: Sequence[str], index: int) -> bool:
+    after = words[index + 1] if index + 1 < len(words) else None
+    return after is None or bool(_CLAUSE_END.search(words[index])) or after in _CLAUSE_STARTS
+
+
+def _some(names: Sequence[str]) -> Iterator[str]:
+    """One of the names, or two of them in either order."""
+    return (" and ".join(chosen) for count in (1, 2) for chosen in permutations(names, count))

@@ -1,0 +1,99 @@
+"""The model that is fine-tuned: a workspace's explainer, as a GGUF file and as a folder to train."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from llmrec import assets
+from llmrec.encode.folder import ModelFolder
+from llmrec.encode.load import model_folder
+from llmrec.errors import AssetError, ConfigError
+from llmrec.explain.generator import gguf_file
+from llmrec.progress import Progress
+from llmrec.runtime.libraries import quiet
+from llmrec.runtime.plugins import is_plugin
+from llmrec.runtime.weights import FEW_BITS, few_bits
+from llmrec.training.adapter import CARD
+from llmrec.training.explainer.export import check_exportable
+from llmrec.workspace import Workspace
+
+EXPLAINERS = "explainers"
+"""Folder of a workspace: explainers that were fine-tuned."""
+_OTHER = "Set models.explainer to a GGUF file of a chat model, such as smollm2-135m-instruct."
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The model that is fine-tuned.
+
+    Args:
+        name: as the workspace's settings have it.
+        gguf: its file.
+        folder: the same in float32, converted once.
+        fingerprint: digest of the file's content.
+        licence: None where it is not known.
+    """
+
+    name: str
+    gguf: Path
+    folder: ModelFolder
+    fingerprint: str
+    licence: str | None
+
+    @classmethod
+    def of(cls, workspace: Workspace, progress: Progress) -> Self:
+        """The explainer that a workspace's settings name; of one that was fine-tuned here, its base.
+
+        Raises:
+            ConfigError: it is a plug-in, or of an architecture that cannot be exported.
+            AssetError: it cannot be found, pulled, read or converted.
+            MissingExtraError: a package that reads GGUF is not installed.
+        """
+        spec = workspace.settings.models.explainer
+        if is_plugin(spec):
+            raise ConfigError(f"{spec}: a plug-in has no weights that could be fine-tuned", _OTHER)
+        gguf = gguf_file(spec, progress)
+        if workspace.root.resolve() / EXPLAINERS in gguf.resolve().parents:
+            spec = json.loads((gguf.parent / CARD).read_text(encoding="utf-8"))["base"]["name"]
+            gguf = gguf_file(spec, progress)
+        if gguf.suffix != ".gguf":
+            raise ConfigError(f"{gguf}: not a GGUF file, and only those can be fine-tuned", _OTHER)
+        check_exportable(gguf)
+        licence = None if ":" in spec else assets.manifest.find(spec).licence
+        folder = model_folder(spec if ":" not in spec else f"file:{gguf}", progress)
+        return cls(spec, gguf, folder, assets.fingerprint(spec), licence)
+
+
+def load_causal(folder: ModelFolder, device: str, precision: str = "") -> Any:
+    """The folder as a causal language model in float32, in evaluation mode.
+
+    Only safetensors are read, nothing is downloaded, and no code of the folder runs.
+
+    Args:
+        folder: the model.
+        device: where it runs.
+        precision: ``int8`` or ``nf4`` keeps the linear layers in few bits; anything else does not.
+
+    Raises:
+        AssetError: the weights cannot be loaded.
+        MissingExtraError: bitsandbytes is needed and not installed.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    packed = few_bits(precision, device, torch.float32) if precision in FEW_BITS else {}
+    try:
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                str(folder.path),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                **{"dtype": torch.float32, **packed},
+            )
+    except Exception as error:  # the formats raise errors of their own, none of them documented
+        raise AssetError(f"{folder.name}: the model cannot be loaded: {error}") from error
+    return model.eval() if packed else model.to(device).eval()

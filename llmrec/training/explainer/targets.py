@@ -1,0 +1,62 @@
+"""What the explainer should write: sentences of the templates, chosen by what the evidence says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from llmrec.explain.phrases import Sentence, openings, statements
+from llmrec.schema import Columns, Evidence, Item
+
+_STATEMENTS = 2
+"""Sentences after the opening: the prompt asks for two or three in all."""
+_SHORTEST = 5
+"""Words of a quotation, where a clause of so many ends."""
+
+
+def target(item: Item, evidence: Sequence[Evidence], choose: Callable[[int], int]) -> str:
+    """An explanation of ``item`` that the grammar admits; the same for the same evidence but for its opening.
+
+    It cites the two strongest items of the history, and then what the item shares with them (an attribute,
+    categories) and the beginning of its description.
+
+    Args:
+        item: the recommended one.
+        evidence: numbered, not empty.
+        choose: ``choose(n)`` picks one of n openings, from 0.
+    """
+    begins = openings(item, evidence)
+    opening = begins[choose(len(begins))]
+    facts = statements(evidence)
+    if opening.choices:
+        kept = sorted(facts, key=lambda stated: _worth(stated[0]))[:_STATEMENTS]
+        facts = [stated for stated in facts if stated in kept]
+    liked = [fact for fact in evidence if fact.kind == "history"]
+    parts = [_said(opening, len(liked) if len(liked) > 1 else 0)]
+    parts += [_said(sentence, _choice(fact, sentence, liked)) for fact, sentence in facts[:_STATEMENTS]]
+    return " ".join(parts)
+
+
+def _worth(fact: Evidence) -> int:
+    """What tells most of why comes first: an attribute that is shared, then the text."""
+    if fact.kind == "community":
+        return 3
+    return {Columns.TEXT: 1, Columns.CATEGORIES: 2}.get(fact.source, 0)
+
+
+def _choice(fact: Evidence, sentence: Sentence, liked: Sequence[Evidence]) -> int:
+    """Which text of a sentence: the clause that a description begins with, the categories that are shared."""
+    if fact.source == Columns.TEXT:
+        spans = sentence.choices[0]
+        long = (at for at, span in enumerate(spans) if len(span.split()) >= _SHORTEST)
+        return next(long, len(spans) - 1)
+    if fact.source == Columns.CATEGORIES:
+        names = fact.text.split(", ")
+        shared = [name for name in names if any(name in other.text for other in liked)]
+        return sentence.choices[0].index(" and ".join((shared or names)[:2]))
+    return 0
+
+
+def _said(sentence: Sentence, choice: int) -> str:
+    """The sentence with one of the texts of its first group."""
+    text = sentence.choices[0][choice] if sentence.choices else ""
+    return sentence.before + text + sentence.after
