@@ -28,7 +28,7 @@ from llmrec.workspace import Encoding, Workspace
 
 PRECISIONS = (REFERENCE, "bfloat16", "int8", "nf4")
 
-_AT_ONCE = 256
+_AT_ONCE = 128
 """Texts of a turn: enough for full batches, few enough that turns come often."""
 _WARM_UP = 32
 """Texts that each encodes before the clock starts."""
@@ -43,7 +43,7 @@ class EncoderRow:
         engine: ``openvino`` or ``torch``.
         weight_bytes: of the weights in that precision.
         texts_per_second: while items and users were encoded.
-        speed: how many times as fast as float32.
+        speed: how many times as fast as float32, median over the turns: other work comes and goes.
         cosine: mean cosine to the vectors of float32.
         values: of each user by metric, (users,).
         difference: of NDCG@10 to float32, by user; None for float32.
@@ -142,7 +142,8 @@ def compare_encoders(
         writer = UserWriter(workspace, catalog, contenders.models[REFERENCE])
         turns = _Turns(contenders.models)
         documents, texts = _documents(validation, candidates), writer.texts(validation.asked)
-        with progress.task("Encoding in turns", total=len(documents) + len(texts), unit="texts") as task:
+        total = len(contenders.models) * (len(documents) + sum(map(bool, texts)))
+        with progress.task("Encoding in turns", total=total, unit="texts") as task:
             of_items = turns.encode(documents, "item", task)
             of_users = turns.encode(texts, "user", task)
         rows = tuple(_rows(turns, settings, questions, candidates, of_items, of_users))
@@ -198,11 +199,11 @@ def _documents(validation: Validation, rows: Rows) -> list[str]:
 
 
 class _Turns:
-    """Encoders that take their turns at the same texts, and the seconds that each has taken."""
+    """Encoders that take their turns at the same texts, and the seconds of each turn."""
 
     def __init__(self, encoders: Mapping[str, TransformerEncoder]) -> None:
         self.encoders = encoders
-        self.seconds = dict.fromkeys(encoders, 0.0)
+        self.seconds: dict[str, list[float]] = {name: [] for name in encoders}
         self.texts = 0
 
     def encode(self, texts: Sequence[str], kind: Kind, task: Task) -> dict[str, Scores]:
@@ -218,10 +219,11 @@ class _Turns:
             rows = said[start : start + _AT_ONCE]
             some = [texts[at] for at in rows]
             for name, encoder in self.encoders.items():
+                task.note(name)
                 began = time.perf_counter()
                 vectors[name][rows] = encoder.encode(some, kind=kind)
-                self.seconds[name] += time.perf_counter() - began
-            task.advance(len(rows))
+                self.seconds[name].append(time.perf_counter() - began)
+                task.advance(len(rows))
         self.texts += len(said)
         return vectors
 
@@ -244,8 +246,8 @@ def _rows(
                 name,
                 engine_of(settings[name]),
                 encoder.weight_bytes,
-                turns.texts / turns.seconds[name],
-                turns.seconds[REFERENCE] / turns.seconds[name],
+                turns.texts / sum(turns.seconds[name]),
+                float(np.median(np.divide(turns.seconds[REFERENCE], turns.seconds[name]))),
                 float(cosines[reference.any(axis=1)].mean()),
                 values,
                 difference(values[METRIC], found[0].values[METRIC]) if found else None,

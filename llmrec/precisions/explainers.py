@@ -50,7 +50,7 @@ class ExplainerRow:
         engine: ``llama.cpp`` or ``transformers``.
         weight_bytes: of the weights in that precision.
         tokens_per_second: while it writes, median of a few answers.
-        speed: how many times as fast as float32.
+        speed: how many times as fast as float32, median over these.
         perplexity: of the explanations that the template writes.
         difference: of the loss of a token, nats, to float32's, by explanation; None for float32.
         verified: share of the answers that it wrote itself and that hold against their evidence; None where
@@ -236,14 +236,13 @@ class _Asking:
     def _row(self, name: str, losses: Sequence[Values], reference: Sequence[Values]) -> ExplainerRow:
         """The row of a model from its losses of each token of each explanation, and those of float32."""
         model, verified = self.models[name], self.verified[name]
-        pace = float(np.median(self.paces[name]))
         return ExplainerRow(
             name,
             format_of(self.source.file) if name == SHIPPED else "",
             "llama.cpp" if isinstance(model, WeighedLlama) else "transformers",
             model.weight_bytes,
-            pace,
-            pace / float(np.median(self.paces[REFERENCE])),
+            float(np.median(self.paces[name])),
+            float(np.median(np.divide(self.paces[name], self.paces[REFERENCE]))),
             float(np.exp(np.concatenate(losses).mean())),
             None if name == REFERENCE else difference(_means(losses), _means(reference)),
             float(np.mean(verified)) if verified else None,
