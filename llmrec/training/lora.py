@@ -55,6 +55,12 @@ def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
         network.add_adapter(config, adapter_name=_NAME)
 
 
+def adapted_layers(model: Any) -> list[str]:
+    """Names of the layers that the adapter on a model is on."""
+    found = network_of(model).get_adapter_state_dict(_NAME)
+    return sorted({name.partition(".lora_")[0] for name in found})
+
+
 def network_of(model: Any) -> Any:
     """The transformers model in a ``SentenceTransformer``, or a transformers model itself."""
     import torch

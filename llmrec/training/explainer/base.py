@@ -57,7 +57,7 @@ class Base:
             raise ConfigError(f"{spec}: a plug-in has no weights that could be fine-tuned", _OTHER)
         gguf = gguf_file(spec, progress)
         if workspace.root.resolve() / EXPLAINERS in gguf.resolve().parents:
-            spec = json.loads((gguf.parent / CARD).read_text(encoding="utf-8"))["base"]["name"]
+            spec = _base_of(gguf.parent / CARD)
             gguf = gguf_file(spec, progress)
         if gguf.suffix != ".gguf":
             raise ConfigError(f"{gguf}: not a GGUF file, and only those can be fine-tuned", _OTHER)
@@ -65,6 +65,15 @@ class Base:
         licence = None if ":" in spec else assets.manifest.find(spec).licence
         folder = model_folder(spec if ":" not in spec else f"file:{gguf}", progress)
         return cls(spec, gguf, folder, assets.fingerprint(spec), licence)
+
+
+def _base_of(card: Path) -> str:
+    """The name of the base in the card of an explainer that was fine-tuned."""
+    try:
+        name: str = json.loads(card.read_text(encoding="utf-8"))["base"]["name"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{card}: cannot be read: {error}", _OTHER) from error
+    return name
 
 
 def load_causal(folder: ModelFolder, device: str, precision: str = "") -> Any:

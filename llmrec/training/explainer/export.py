@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,30 @@ _ARCHITECTURE = "llama"
 Weights = NDArray[np.float32]
 
 
-def check_exportable(gguf: Path) -> None:
+def check_exportable(gguf: Path, layers: Iterable[str] = ()) -> None:
     """Check that what is trained from a GGUF file can be written as one.
 
+    Args:
+        gguf: the file.
+        layers: names in transformers of what is trained, such as ``model.layers.0.mlp.up_proj``.
+
     Raises:
-        ConfigError: it is of an architecture that cannot.
+        ConfigError: it is of an architecture that cannot, or a layer has no place in the file.
     """
     from gguf import GGUFReader
 
-    architecture = _value(GGUFReader(gguf), "general.architecture")
+    reader = GGUFReader(gguf)
+    architecture = _value(reader, "general.architecture")
     if architecture != _ARCHITECTURE:
         raise ConfigError(
             f"{gguf}: of the architecture {architecture!r}, and only {_ARCHITECTURE!r} can be fine-tuned",
             "Set models.explainer to a model such as smollm2-135m-instruct.",
+        )
+    stored = {tensor.name for tensor in reader.tensors}
+    if lost := [layer for layer in layers if _place(reader, layer) not in stored]:
+        raise ConfigError(
+            f"{gguf}: the layer {lost[0]} has no place of its own there, so that it cannot be fine-tuned",
+            "Name other layers as lora.target_modules.",
         )
 
 
@@ -54,7 +66,14 @@ def export(base: Path, adapter: Path, target: Path, weights: str, name: str) -> 
         AdapterError: the adapter is not of this model, or its weights are not finite.
         OSError: the disk is full, or the file cannot be written.
     """
-    from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType, quants
+    from gguf import (
+        GGML_QUANT_SIZES,
+        GGMLQuantizationType,
+        GGUFReader,
+        GGUFWriter,
+        LlamaFileType,
+        quants,
+    )
 
     reader = GGUFReader(base)
     updates = _updates(reader, adapter)
@@ -72,7 +91,10 @@ def export(base: Path, adapter: Path, target: Path, weights: str, name: str) -> 
                 writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
                 continue
             merged = _merged(tensor, update, adapter)
-            writer.add_tensor(tensor.name, quants.quantize(merged, kind), raw_dtype=kind)
+            # Rows that are no multiple of a block cannot be quantized.
+            fits = merged.shape[-1] % GGML_QUANT_SIZES[kind][0] == 0
+            stored = kind if fits else GGMLQuantizationType.F16
+            writer.add_tensor(tensor.name, quants.quantize(merged, stored), raw_dtype=stored)
         if updates:
             raise AdapterError(f"{adapter}: is of another model: {min(updates)} is not in {base}")
         writer.write_header_to_file()
@@ -98,23 +120,30 @@ def _merged(tensor: Any, update: Weights, adapter: Path) -> Weights:
 
 def _updates(reader: Any, adapter: Path) -> dict[str, Weights]:
     """What the adapter adds to each tensor, (rows, columns), by the tensor's name."""
-    from gguf import MODEL_ARCH, get_tensor_name_map
     from safetensors.numpy import load_file
 
     config = json.loads((adapter / CONFIG).read_text(encoding="utf-8"))
     tensors = load_file(adapter / WEIGHTS)
-    names = get_tensor_name_map(MODEL_ARCH.LLAMA, int(_value(reader, f"{_ARCHITECTURE}.block_count")))
     updates = {}
-    for layer in sorted({name.removesuffix(half) for name in tensors for half in _HALVES}):
-        if any(layer.endswith(half) for half in _HALVES):
-            continue
-        name = names.get_name(layer.removeprefix(_PREFIX))
-        if name is None:
-            raise AdapterError(f"{adapter}: the layer {layer} has no place in a GGUF file")
+    for layer in sorted(name.removesuffix(_HALVES[0]) for name in tensors if name.endswith(_HALVES[0])):
+        name = _place(reader, layer.removeprefix(_PREFIX))
         down, up = (tensors[f"{layer}{half}"].astype(np.float32) for half in _HALVES)
         update = (config["lora_alpha"] / config["r"]) * (up @ down)
-        updates[f"{name}.weight"] = _as_stored(update, name, reader)
+        updates[name] = _as_stored(update, name, reader)
     return updates
+
+
+def _place(reader: Any, layer: str) -> str:
+    """The name of the tensor that holds a layer's weights; of a layer that GGUF has no name for, its own."""
+    names = _names(int(_value(reader, f"{_ARCHITECTURE}.block_count")))
+    return f"{names.get_name(layer) or layer}.weight"
+
+
+@cache
+def _names(blocks: int) -> Any:
+    from gguf import MODEL_ARCH, get_tensor_name_map
+
+    return get_tensor_name_map(MODEL_ARCH.LLAMA, blocks)
 
 
 def _as_stored(update: Weights, name: str, reader: Any) -> Weights:
@@ -123,10 +152,10 @@ def _as_stored(update: Weights, name: str, reader: Any) -> Weights:
     transformers turns value i with value i + half of the head, so that the halves have to be interleaved; see
     ``LlamaModel.permute`` of llama.cpp's ``convert_hf_to_gguf.py``.
     """
-    if not name.endswith((".attn_q", ".attn_k")):
+    if not name.endswith((".attn_q.weight", ".attn_k.weight")):
         return update
     heads = _value(reader, f"{_ARCHITECTURE}.attention.head_count")
-    if name.endswith(".attn_k"):
+    if name.endswith(".attn_k.weight"):
         heads = _value(reader, f"{_ARCHITECTURE}.attention.head_count_kv", heads)
     rows, columns = update.shape
     halves = update.reshape(heads, 2, rows // heads // 2, columns)

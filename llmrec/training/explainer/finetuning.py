@@ -16,10 +16,10 @@ from llmrec.runtime.devices import has_gpu
 from llmrec.training.adapter import CARD, write_folder
 from llmrec.training.explainer.base import EXPLAINERS, Base, load_causal
 from llmrec.training.explainer.checking import check
-from llmrec.training.explainer.export import export
+from llmrec.training.explainer.export import check_exportable, export
 from llmrec.training.explainer.material import Examples, Material
 from llmrec.training.explainer.train import METRIC, held_out_loss, train
-from llmrec.training.lora import add_adapter
+from llmrec.training.lora import adapted_layers, add_adapter
 from llmrec.training.running import Trained
 from llmrec.training.runs import Finetuned, Record, Shelf, disk, owned, require
 from llmrec.training.settings import ExplainerSettings
@@ -90,6 +90,7 @@ class _Run:
         device = "cuda" if has_gpu() else "cpu"
         model = load_causal(self.base.folder, device, self.settings.quantization)
         add_adapter(model, self.settings.lora, self.settings.seed)
+        check_exportable(self.base.gguf, adapted_layers(model))
         if before is None:
             with self.progress.task("Validating the base model", total=1, unit="steps") as task:
                 before = {METRIC: held_out_loss(model, examples, self.settings, self.base, self.run)}
