@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -174,6 +176,18 @@ def test_the_command_prints_tables(root: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "1.00×" in out
     assert "nf4 is left out: accelerate is required here and not installed" in out
     assert "report.json" in out
+
+
+def test_ctrl_c_leaves_no_report(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def interrupted(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("llmrec.encode.openvino_engine.OpenVinoEngine.run", interrupted)
+    before = sorted((root / "reports").glob("*"))
+    code, out = ask(monkeypatch, capsys, root, "--role", "encoder", "--precision", "float32")
+    assert code not in ("0", "None")
+    assert out == ""
+    assert sorted((root / "reports").glob("*")) == before
 
 
 def test_a_precision_of_the_other_role_is_refused(
