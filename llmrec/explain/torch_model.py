@@ -40,6 +40,12 @@ class ChatTokenizer:
         if not self._tokenizer.chat_template:
             raise AssetError(f"{folder}: has no chat template", "An explainer is a chat model.")
 
+    @property
+    def end(self) -> int | None:
+        """Id of the token that ends an answer; None where the model has none."""
+        end: int | None = self._tokenizer.eos_token_id
+        return end
+
     def tokens(self, text: str) -> list[int]:
         """Ids of a text, without special ones."""
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -69,30 +75,14 @@ class TorchModel:
 
     def __init__(self, folder: Path, tokenizer: ChatTokenizer, precision: str) -> None:
         import torch
-        from transformers import AutoModelForCausalLM
 
         device = "cuda" if has_gpu() else "cpu"
         if precision == "bfloat16" and device == "cpu":
             cpu_precision(cpu_core(), precision, "the precision of the explainer")
-        options: dict[str, Any] = {
-            "dtype": torch.bfloat16 if precision == "bfloat16" else torch.float32,
-            "device_map": device,
-        }
-        if precision in FEW_BITS:
-            options = few_bits(precision, device)
-        try:
-            with quiet():
-                model = AutoModelForCausalLM.from_pretrained(
-                    str(folder),
-                    local_files_only=True,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                    **options,
-                )
-        except Exception as error:  # the formats below raise errors of their own, none of them documented
-            raise AssetError(f"{folder}: the model cannot be loaded: {error}") from error
+        dtype = torch.bfloat16 if precision in ("bfloat16", *FEW_BITS) else torch.float32
+        model = load_causal(folder, device, dtype, precision)
         self.weight_bytes = weight_bytes(model)
-        self._model = model.eval()
+        self._model = model
         self._tokenizer = tokenizer
         try:
             self.log_probabilities("", "", [0])
@@ -125,3 +115,35 @@ class TorchModel:
                 token = torch.tensor([[answer.logits[0, -1].argmax().item()]], device=ids.device)
                 answer = self._model(token, past_key_values=answer.past_key_values, use_cache=True)
             return count / (time.perf_counter() - began)
+
+
+def load_causal(folder: Path, device: str, dtype: Any, precision: str = "") -> Any:
+    """A transformers folder as a causal language model in evaluation mode.
+
+    Only safetensors are read, nothing is downloaded, and no code of the folder runs.
+
+    Args:
+        folder: the model.
+        device: ``cpu`` or ``cuda``.
+        dtype: of weights; with few bits of those that stay whole, and of what is computed.
+        precision: ``int8`` or ``nf4`` keeps the linear layers in few bits; anything else does not.
+
+    Raises:
+        AssetError: the weights cannot be loaded.
+        MissingExtraError: bitsandbytes is needed and not installed.
+    """
+    from transformers import AutoModelForCausalLM
+
+    packed = few_bits(precision, device, dtype) if precision in FEW_BITS else {}
+    try:
+        with quiet():
+            model = AutoModelForCausalLM.from_pretrained(
+                str(folder),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                **{"dtype": dtype, **packed},
+            )
+    except Exception as error:  # the formats below raise errors of their own, none of them documented
+        raise AssetError(f"{folder}: the model cannot be loaded: {error}") from error
+    return model.eval() if packed else model.to(device).eval()

@@ -118,7 +118,7 @@ def test_examples_are_the_same_again_and_end_their_answers(material: Material) -
     assert len(examples.learnt) == 100
     assert len(examples.held_out) == 8
     assert (examples.too_long, examples.refused) == (0, 0)
-    tokens = Tokens(material.base.folder)._tokenizer
+    tokens = Tokens(material.base.folder)._chat._tokenizer
     said = [tokens.decode(example.answer) for example in examples.learnt]
     assert all(text.endswith(".<|im_end|>") for text in said)
     assert len({text.split()[0] for text in said}) > 2, "with a request, without a history, either opening"
@@ -164,12 +164,12 @@ def test_the_shared_start_is_that_of_all() -> None:
 def test_the_loss_is_that_of_each_answer_alone(material: Material, shared: int) -> None:
     import torch
 
-    from llmrec.training.explainer.base import load_causal
+    from llmrec.explain.torch_model import load_causal
     from llmrec.training.explainer.trainer import Collator, answer_loss, answer_tokens
     from llmrec.training.lora import add_adapter
     from llmrec.training.settings import LoraSettings
 
-    model = load_causal(material.base.folder, "cpu")
+    model = load_causal(material.base.folder.path, "cpu", torch.float32)
     add_adapter(model, LoraSettings(rank=4, dropout=0.0), 0)
     noisy(model)
     start = [5, 6, 7, 8, 9]

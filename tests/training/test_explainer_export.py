@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from small_explainer import noisy, write_tiny_gguf
 
 from llmrec.encode.folder import ModelFolder, read_model_folder
 from llmrec.encode.gguf import model_folder_of
 from llmrec.errors import AdapterError, ConfigError
 from llmrec.explain.llama import LlamaCpp
+from llmrec.explain.torch_model import load_causal
 from llmrec.progress import NoProgress
-from llmrec.training.explainer.base import load_causal
 from llmrec.training.explainer.examples import Tokens
 from llmrec.training.explainer.export import check_exportable, export
 from llmrec.training.lora import adapted_layers, add_adapter, write_adapter
@@ -32,7 +33,7 @@ def folder(gguf: Path) -> ModelFolder:
 
 
 def adapted(folder: ModelFolder) -> Any:
-    model = load_causal(folder, "cpu")
+    model = load_causal(folder.path, "cpu", torch.float32)
     add_adapter(model, LoraSettings(rank=4), 0)
     return model
 
@@ -58,8 +59,8 @@ def test_the_file_holds_the_merged_weights(gguf: Path, folder: ModelFolder, tmp_
     export(gguf, tmp_path / "a", tmp_path / "out.gguf", "f16", "tiny + a")
     # transformers puts the rows of queries and keys back in its own order, by code that is not ours.
     again = model_folder_of(tmp_path / "out.gguf", tmp_path / "folder", NoProgress())
-    found = load_causal(read_model_folder(again, "out"), "cpu").state_dict()
-    plain = load_causal(folder, "cpu").state_dict()
+    found = load_causal(again, "cpu", torch.float32).state_dict()
+    plain = load_causal(folder.path, "cpu", torch.float32).state_dict()
     ours = model.state_dict()
     changed = 0
     for name, tensor in found.items():
@@ -82,8 +83,6 @@ def test_the_file_holds_the_merged_weights(gguf: Path, folder: ModelFolder, tmp_
 def test_llama_cpp_gives_the_probabilities_of_torch(
     gguf: Path, folder: ModelFolder, tmp_path: Path, weights: str
 ) -> None:
-    import torch
-
     model = noisy(adapted(folder))
     write_adapter(model, tmp_path / "a", "tiny")
     export(gguf, tmp_path / "a", tmp_path / "out.gguf", weights, "tiny + a")
@@ -91,7 +90,8 @@ def test_llama_cpp_gives_the_probabilities_of_torch(
     ids = [*example.prompt]
     with torch.inference_mode():
         expected = torch.log_softmax(model(torch.tensor([ids])).logits[0, -1], -1)
-        base = torch.log_softmax(load_causal(folder, "cpu")(torch.tensor([ids])).logits[0, -1], -1)
+        unchanged = load_causal(folder.path, "cpu", torch.float32)
+        base = torch.log_softmax(unchanged(torch.tensor([ids])).logits[0, -1], -1)
     found = top(tmp_path / "out.gguf", ids)
     assert len(found) == 5
     for token, value in found.items():
@@ -108,8 +108,6 @@ def test_an_untrained_adapter_changes_nothing(gguf: Path, folder: ModelFolder, t
 
 
 def test_what_does_not_fit_is_refused(gguf: Path, folder: ModelFolder, tmp_path: Path) -> None:
-    import torch
-
     model = adapted(folder)
     with torch.no_grad():
         next(part for name, part in model.named_parameters() if "lora_B" in name).fill_(float("nan"))
@@ -126,8 +124,6 @@ def test_what_does_not_fit_is_refused(gguf: Path, folder: ModelFolder, tmp_path:
 
 @pytest.mark.slow
 def test_the_real_model_writes_the_same(model_home: Path, tmp_path: Path) -> None:
-    import torch
-
     from llmrec import assets
     from llmrec.encode.load import model_folder
 
@@ -140,8 +136,13 @@ def test_the_real_model_writes_the_same(model_home: Path, tmp_path: Path) -> Non
     before, after = top(base, ids), top(tmp_path / "out.gguf", ids)
     with torch.inference_mode():
         exact = torch.log_softmax(model(torch.tensor([ids])).logits[0, -1], -1)
-    # Of the base file llama.cpp multiplies four-bit weights, and is farther from float32 than of ours.
-    assert all(value == pytest.approx(float(exact[token]), abs=0.1) for token, value in after.items())
+    # llama.cpp multiplies weights and states of few bits: of four, as the base file has, it errs more than of
+    # eight. By 0.28 and 0.16 here, and in f16 by 0.05.
+    off, base_off = (
+        max(abs(value - float(exact[token])) for token, value in found.items()) for found in (after, before)
+    )
+    assert off < base_off
+    assert off < 0.25
     shared = before.keys() & after.keys()
     assert len(shared) >= 3
     assert all(before[token] == pytest.approx(after[token], abs=0.5) for token in shared)

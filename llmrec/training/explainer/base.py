@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from llmrec import assets
 from llmrec.encode.folder import ModelFolder
 from llmrec.encode.load import model_folder
-from llmrec.errors import AssetError, ConfigError
+from llmrec.errors import ConfigError
 from llmrec.explain.generator import gguf_file
 from llmrec.progress import Progress
-from llmrec.runtime.libraries import quiet
 from llmrec.runtime.plugins import is_plugin
-from llmrec.runtime.weights import FEW_BITS, few_bits
 from llmrec.training.adapter import CARD
 from llmrec.training.explainer.export import check_exportable
 from llmrec.workspace import Workspace
@@ -74,35 +72,3 @@ def _base_of(card: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{card}: cannot be read: {error}", _OTHER) from error
     return name
-
-
-def load_causal(folder: ModelFolder, device: str, precision: str = "") -> Any:
-    """The folder as a causal language model in float32, in evaluation mode.
-
-    Only safetensors are read, nothing is downloaded, and no code of the folder runs.
-
-    Args:
-        folder: the model.
-        device: where it runs.
-        precision: ``int8`` or ``nf4`` keeps the linear layers in few bits; anything else does not.
-
-    Raises:
-        AssetError: the weights cannot be loaded.
-        MissingExtraError: bitsandbytes is needed and not installed.
-    """
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    packed = few_bits(precision, device, torch.float32) if precision in FEW_BITS else {}
-    try:
-        with quiet():
-            model = AutoModelForCausalLM.from_pretrained(
-                str(folder.path),
-                local_files_only=True,
-                trust_remote_code=False,
-                use_safetensors=True,
-                **{"dtype": torch.float32, **packed},
-            )
-    except Exception as error:  # the formats raise errors of their own, none of them documented
-        raise AssetError(f"{folder.name}: the model cannot be loaded: {error}") from error
-    return model.eval() if packed else model.to(device).eval()

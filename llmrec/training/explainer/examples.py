@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llmrec.encode.folder import ModelFolder
 from llmrec.errors import AssetError
-from llmrec.runtime.libraries import quiet
+from llmrec.explain.torch_model import ChatTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +28,21 @@ class Tokens:
         folder: a causal model with a chat template.
 
     Raises:
-        AssetError: the tokenizer cannot be loaded, has no chat template, or none that a token ends.
+        AssetError: the tokenizer cannot be loaded, has no chat template, or no token that ends an answer.
     """
 
     def __init__(self, folder: ModelFolder) -> None:
-        from transformers import AutoTokenizer
-
-        try:
-            with quiet():
-                self._tokenizer = AutoTokenizer.from_pretrained(
-                    str(folder.path), local_files_only=True, trust_remote_code=False
-                )
-        except Exception as error:  # transformers documents no errors of its tokenizers
-            raise AssetError(f"{folder.name}: the tokenizer cannot be loaded: {error}") from error
-        if not self._tokenizer.chat_template or self._tokenizer.eos_token_id is None:
+        self._chat = ChatTokenizer(folder.path)
+        if self._chat.end is None:
             raise AssetError(
-                f"{folder.name}: not a chat model: it has no chat template, or no token that ends an answer",
+                f"{folder.name}: not a chat model: it has no token that ends an answer",
                 "Set models.explainer to a model such as smollm2-135m-instruct.",
             )
+        self._end = self._chat.end
 
     def __call__(self, system: str, user: str, answer: str) -> Example:
         """The tokens of one example; prompt and answer apart, as they are when an answer is written."""
-        said = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-        prompt = self._tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
-        return Example(self._ids(prompt), [*self._ids(answer), self._tokenizer.eos_token_id])
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return Example(self._chat.prompt(system, user), [*self._chat.tokens(answer), self._end])
 
 
 def shared_start(examples: Sequence[Example]) -> int:

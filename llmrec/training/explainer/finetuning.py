@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from llmrec.explain.generator import load_generator
+from llmrec.explain.torch_model import load_causal
 from llmrec.progress import NoProgress, Progress
 from llmrec.runtime.devices import has_gpu
 from llmrec.training.adapter import CARD, write_folder
-from llmrec.training.explainer.base import EXPLAINERS, Base, load_causal
+from llmrec.training.explainer.base import EXPLAINERS, Base
 from llmrec.training.explainer.checking import check
 from llmrec.training.explainer.export import check_exportable, export
 from llmrec.training.explainer.material import Examples, Material
@@ -85,10 +86,12 @@ class _Run:
         self.record = Record(run, material.identity)
 
     def __call__(self, resume: bool) -> Finetuned:
+        import torch
+
         before = self.record.before() if resume else None
         examples = self.material.examples(self.progress)
         device = "cuda" if has_gpu() else "cpu"
-        model = load_causal(self.base.folder, device, self.settings.quantization)
+        model = load_causal(self.base.folder.path, device, torch.float32, self.settings.quantization)
         add_adapter(model, self.settings.lora, self.settings.seed)
         check_exportable(self.base.gguf, adapted_layers(model))
         if before is None:
