@@ -18,7 +18,7 @@ from llmrec.errors import AssetError, MissingExtraError
 from llmrec.media.types import Picture
 from llmrec.modality.base import TextLine
 from llmrec.modality.reading_order import Span, lines_in_order
-from llmrec.runtime.openvino import import_openvino
+from llmrec.runtime.openvino import import_openvino, kept_signal_stack
 
 _MODEL = "PP-OCRv6"
 _DETECTOR, _RECOGNIZER = f"{_MODEL}_det_small.onnx", f"{_MODEL}_rec_small.onnx"
@@ -112,7 +112,7 @@ class RapidOcrReader:
         """
         image = _enlarged(picture[..., ::-1])  # rapidocr's models were trained on BGR
         height, width = image.shape[:2]
-        with self._lock:
+        with self._lock, kept_signal_stack():  # rapidocr loads OpenVINO when it first reads
             corners = self._detector(image).boxes
             found = [] if corners is None else [self._recognized(image, box) for box in corners]
         return [

@@ -17,6 +17,7 @@ from llmrec.encode import Encoder, encoder_fingerprint, load_encoder
 from llmrec.encode.openvino_int8 import int8_model, quantize_weights
 from llmrec.errors import AssetError, ConfigError, MissingExtraError
 from llmrec.runtime import weights
+from llmrec.runtime.openvino import cpu_core
 
 
 def load(model: Path, engine: str, precision: str) -> Encoder:
@@ -102,8 +103,6 @@ def made(matrix: np.ndarray, table: np.ndarray) -> object:
 
 
 def test_rounding_is_by_row_and_halfway_at_most(tmp_path: Path) -> None:
-    import openvino
-
     rng = np.random.default_rng(0)
     matrix = rng.standard_normal((24, 32)).astype(np.float32) * np.geomspace(1e-3, 1e3, 24)[:, None]
     table = rng.standard_normal((40, 32)).astype(np.float32)
@@ -113,7 +112,7 @@ def test_rounding_is_by_row_and_halfway_at_most(tmp_path: Path) -> None:
     assert quantize_weights(model) == 0, "what is int8 already stays"
     # In float32 with weights restored, so that only their rounding is seen.
     options = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
-    compiled = openvino.Core().compile_model(model, "CPU", options)
+    compiled = cpu_core().compile_model(model, "CPU", options)
     found = compiled([np.arange(40)])[0]
     restored = [np.rint(w / s) * s for w in (table, matrix) for s in [scales(w)]]
     np.testing.assert_allclose(found, (restored[0] + 1) @ restored[1].T, rtol=1e-3, atol=1e-3)

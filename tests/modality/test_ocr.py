@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import logging
 import socket
 import subprocess
@@ -18,6 +20,7 @@ from llmrec.errors import AssetError, MissingExtraError
 from llmrec.media.types import Picture
 from llmrec.modality import ocr
 from llmrec.modality.ocr import RapidOcrReader, ocr_fingerprint
+from llmrec.runtime.openvino import _SignalStack
 
 
 def drawn(*texts: tuple[str, int, int, int], size: tuple[int, int] = (600, 400)) -> Picture:
@@ -150,3 +153,22 @@ def test_memory_stays_bounded_over_pictures_of_every_size(tmp_path: Path) -> Non
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert int(done.stdout) < 30, "with a width for each line it grows by some 70 MB"
+
+
+def signal_stack() -> tuple[int | None, int, int]:
+    """Where this thread's signal handlers run: address, flags and size."""
+    found = _SignalStack()
+    ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found))
+    return found.pointer, found.flags, found.size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack(2)")
+def test_the_thread_keeps_the_stack_of_its_signal_handlers() -> None:
+    """OpenVINO's own goes with the reader, and the next Ctrl-C would be a segmentation fault."""
+    before = signal_stack()
+    reader = RapidOcrReader()
+    assert reader.read(drawn(("HELLO", 100, 100, 60)))
+    assert signal_stack() == before
+    del reader
+    gc.collect()
+    assert signal_stack() == before

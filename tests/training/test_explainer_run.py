@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from small_explainer import SETTINGS, event_rows, index, write_tiny_gguf
 from test_finetune_command import Interrupting, files, weights
 
@@ -153,7 +155,7 @@ def test_models_that_cannot_be_trained(indexed: Path, tmp_path: Path) -> None:
     assert "plugin:liar: a plug-in has no weights" in plugin.message
     other = write_tiny_gguf(tmp_path / "other.gguf", architecture="qwen2")
     assert "'qwen2'" in refused(index(tmp_path / "other", f"file:{other}")).message
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    save_file({"weight": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
     folder = refused(index(tmp_path / "single", f"file:{tmp_path / 'model.safetensors'}"))
     assert isinstance(folder, ConfigError)
     assert "not a GGUF file" in folder.message
