@@ -47,7 +47,7 @@ class ItemKnn:
             scored, one era after the other; as of the end of the log.
         eras: the middle of each, seconds since the epoch, (eras,).
         end: the end of the log.
-        half_life: seconds; no shorter than an era.
+        half_life: seconds; an era counts where it is shorter.
     """
 
     name = "itemknn"
@@ -64,8 +64,7 @@ class ItemKnn:
     ) -> None:
         self.places = Places(size, rows)
         self.similarity = similarity
-        self.eras, self.end = eras, end
-        self.half_life = max(half_life, _length(eras))
+        self.eras, self.end, self.half_life = eras, end, half_life
 
     @classmethod
     def fit(
@@ -76,7 +75,7 @@ class ItemKnn:
         eras, era = _eras(log.times, half_life)
         near = _near(log.over(rows), settings.knn_window, era, len(eras))
         popularity = log.counts[rows] + 1.0
-        shares = np.exp2(-_ages(eras, log.end, max(half_life, _length(eras))))
+        shares = np.exp2(-_ages(eras, log.end, half_life))
         columns = np.outer(shares, popularity**-settings.knn_damping).ravel()
         scaled = sp.diags(popularity**-_DAMPING) @ near @ sp.diags(columns)
         similarity = top_of_rows(scaled.tocsr().astype(np.float32), NEIGHBOURS)
@@ -161,14 +160,10 @@ def _eras(times: NDArray[np.float64], half_life: float) -> tuple[NDArray[np.floa
     return first + (np.arange(count) + 0.5) * span / count, era
 
 
-def _length(eras: NDArray[np.float64]) -> float:
-    """Seconds of an era; 0 where there is one only."""
-    return float(eras[1] - eras[0]) if len(eras) > 1 else 0.0
-
-
 def _ages(eras: NDArray[np.float64], now: float, half_life: float) -> NDArray[np.float64]:
-    """How far each era is from ``now``, before or after, in half-lives."""
-    return np.abs(now - eras) / half_life
+    """How far each era is from ``now``, before or after, in half-lives, none shorter than an era."""
+    length = eras[1] - eras[0] if len(eras) > 1 else 0.0
+    return np.asarray(np.abs(now - eras) / max(half_life, length))
 
 
 def _near(log: Log, window: int, era: NDArray[np.intp], eras: int) -> sp.csr_matrix:
