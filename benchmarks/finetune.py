@@ -36,6 +36,7 @@ from llmrec.training.lora import add_adapter
 from llmrec.training.loss import NextItemLoss
 from llmrec.training.material import Base, Material
 from llmrec.training.settings import TrainingSettings, load_training_settings
+from llmrec.training.train import trainable
 from llmrec.training.trainer import LoraTrainer
 from llmrec.workspace import Workspace
 
@@ -92,8 +93,11 @@ def measure(kind: str, root: Path, settings: TrainingSettings, steps: int) -> di
         material = Material(workspace, base, settings)
         material.write(Path(folder) / "corpus", NoProgress())
         corpus = Corpus.open(Path(folder) / "corpus")
-        model = load_sentence_transformer(base.folder, "cpu", torch.float32)
-        add_adapter(model, settings.lora, settings.seed)
+        if kind == "plain":
+            model = load_sentence_transformer(base.folder, "cpu", torch.float32)
+            add_adapter(model, settings.lora, settings.seed)
+        else:
+            model = trainable(base.folder, settings, "cpu")
         clock = Clock()
         arguments = {
             "args": SentenceTransformerTrainingArguments(
@@ -102,6 +106,7 @@ def measure(kind: str, root: Path, settings: TrainingSettings, steps: int) -> di
                 per_device_train_batch_size=settings.batch_size,
                 learning_rate=settings.learning_rate,
                 use_cpu=True,
+                bf16=settings.precision == "bfloat16",
                 save_strategy="no",
                 report_to="none",
                 disable_tqdm=True,

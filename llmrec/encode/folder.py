@@ -18,6 +18,8 @@ _PROMPT_NAMES: dict[Kind, tuple[str, ...]] = {
 }
 _MODULES = {"Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout"}
 _UNSTATED_LENGTH = 512
+LENGTH = "sentence_bert_config.json"
+"""Where sentence-transformers keeps the length that texts are cut to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def read_model_folder(path: Path, name: str) -> ModelFolder:
     modules = _read_modules(path)
     transformer = path / modules[0]["path"] if modules else path
     config = _read_json(transformer / "config.json")
-    sentence = _read_json(transformer / "sentence_bert_config.json", optional=True)
+    sentence = _read_json(transformer / LENGTH, optional=True)
     for file in (transformer / "tokenizer.json", _weights(transformer)):
         if not file.exists():
             raise AssetError(f"{file}: not found", "A model folder needs it.")

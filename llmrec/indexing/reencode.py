@@ -8,7 +8,7 @@ from typing import Any
 from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, load_encoder
 from llmrec.indexing.publish import publish
-from llmrec.indexing.steps import CHUNK, encoded, keyed
+from llmrec.indexing.steps import CHUNK, encoded, item_documents, keyed
 from llmrec.progress import Progress
 from llmrec.prompts import load_prompt
 from llmrec.schema import Columns
@@ -79,7 +79,9 @@ class Reencoding:
 
     def _encode(self, rows: Sequence[dict[str, Any]]) -> None:
         if self._documents is None:
-            self._documents = ItemDocuments(self.prompt, self.workspace.settings.documents, self.encoder)
+            self._documents = item_documents(
+                self.workspace, self.prompt, self.encoding, self.encoder, self.progress
+            )
         items = [item_of(row) for row in rows]
         documents = self._documents(items)
         vectors, by_modality = encoded(self.encoder, documents, self._documents.by_modality(items))

@@ -15,12 +15,11 @@ from contextlib import closing
 from pathlib import Path
 
 from llmrec.config import FORMAT
-from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, load_encoder
 from llmrec.errors import WorkspaceError
 from llmrec.indexing.publish import publish
 from llmrec.indexing.report import IndexReport, Sources, write_errors
-from llmrec.indexing.steps import chunks, disk_errors, encoded, keyed, with_failures
+from llmrec.indexing.steps import chunks, disk_errors, encoded, item_documents, keyed, with_failures
 from llmrec.modality.cache import LayeredCache
 from llmrec.modality.files import MediaFiles, Reference
 from llmrec.modality.load import Modalities
@@ -167,7 +166,9 @@ class IndexRun:
                 if encoder is None:
                     settings = self.workspace.settings
                     encoder = load_encoder(self.encoding.spec, settings.encoder, self.progress)
-                    to_documents = ItemDocuments(self.prompt, settings.documents, encoder)
+                    to_documents = item_documents(
+                        self.workspace, self.prompt, self.encoding, encoder, self.progress
+                    )
                 items = [item for item, _ in chunk]
                 documents = to_documents(items)
                 vectors, by_modality = encoded(encoder, documents, to_documents.by_modality(items))

@@ -14,9 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.encode import Encoder
+from llmrec.documents import ItemDocuments
+from llmrec.encode import Encoder, load_tokenizer
 from llmrec.errors import WorkspaceError
+from llmrec.progress import Progress
+from llmrec.prompts import Prompt
 from llmrec.schema import Document, Flag, Item, Modality
+from llmrec.workspace import Encoding, Workspace
 
 CHUNK = 512
 _CHUNK_SECONDS = 15.0
@@ -54,6 +58,21 @@ def chunks(described: Iterator[tuple[Item, list[Flag]]]) -> Iterator[list[tuple[
             chunk = []
     if chunk:
         yield chunk
+
+
+def item_documents(
+    workspace: Workspace, prompt: Prompt, encoding: Encoding, encoder: Encoder, progress: Progress
+) -> ItemDocuments:
+    """Makes items into documents that fit the workspace's encoder.
+
+    An adapter may read less of them, as much as it was trained on: that cuts what is encoded, not what is
+    kept.
+    """
+    settings = workspace.settings
+    bounds = encoder
+    if encoding.adapter is not None:
+        bounds = load_tokenizer(settings.models.encoder, settings.encoder, progress)
+    return ItemDocuments(prompt, settings.documents, bounds)
 
 
 def encoded(

@@ -31,7 +31,7 @@ def few_bits(precision: str, device: str, compute: Any = None) -> dict[str, Any]
     import torch
     from transformers import BitsAndBytesConfig
 
-    _import_bitsandbytes()
+    import_bitsandbytes()
     compute = compute or torch.bfloat16
     config = (
         BitsAndBytesConfig(load_in_8bit=True)
@@ -64,12 +64,12 @@ def weight_bytes(model: Any) -> int:
     return sum(kept.values())
 
 
-def _import_bitsandbytes() -> None:
-    """Import it without the package ``kernels``.
+def import_bitsandbytes() -> None:
+    """Import it, where it is installed, without the package ``kernels``; call this before PEFT may import it.
 
-    Where that is installed, bitsandbytes downloads compiled code from a hub on import and runs it.
+    Where ``kernels`` is installed, bitsandbytes downloads compiled code from a hub on import and runs it.
     """
-    if "bitsandbytes" in sys.modules:
+    if "bitsandbytes" in sys.modules or find_spec("bitsandbytes") is None:
         return
     import logging
 

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmrec import __version__
 from llmrec.assets import safety
@@ -54,6 +54,12 @@ class CardProtocol(_Part):
     stage: str
 
 
+class CardSettings(_Part):
+    """What of the run's settings matters for use: the length that texts were cut to, in tokens."""
+
+    max_tokens: int = Field(ge=8)
+
+
 class CardMetrics(_Part):
     """Validation of the base model, and of it with the adapter, when that was trained."""
 
@@ -69,6 +75,7 @@ class Card(_Part):
     data: CardData
     protocol: CardProtocol
     metrics: CardMetrics
+    settings: CardSettings
     sha256: dict[str, str]
 
 

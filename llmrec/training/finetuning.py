@@ -9,17 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from llmrec.encode.torch_engine import load_sentence_transformer
 from llmrec.progress import NoProgress, Progress
 from llmrec.runtime.devices import has_gpu
 from llmrec.training.adapter import CARD, write_folder
 from llmrec.training.corpus import Corpus
 from llmrec.training.judge import judge
-from llmrec.training.lora import add_adapter
 from llmrec.training.material import Base, Material
 from llmrec.training.runs import Finetuned, Record, Shelf, disk, owned, require
 from llmrec.training.settings import TrainingSettings
-from llmrec.training.train import train
+from llmrec.training.train import train, trainable
 from llmrec.workspace import ADAPTERS, Workspace
 
 RUNS = "training"
@@ -76,15 +74,10 @@ class _Run:
     def __init__(
         self, material: Material, run: Path, result: Path, processes: Any, progress: Progress
     ) -> None:
-        import torch
-
         self.material, self.run, self.result, self.processes = material, run, result, processes
         self.settings, self.base, self.progress = material.settings, material.base, progress
         self.record = Record(run, material.identity)
-        device = str(processes.device)
-        packed = self.settings.quantization
-        self.model = load_sentence_transformer(self.base.folder, device, torch.float32, packed)
-        add_adapter(self.model, self.settings.lora, self.settings.seed)
+        self.model = trainable(self.base.folder, self.settings, str(processes.device))
 
     def __call__(self, resume: bool) -> Finetuned:
         known = self.record.before() if resume else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.errors import AdapterError, ConfigError, TrainingError
-from llmrec.runtime.weights import keep_trainable
+from llmrec.runtime.weights import import_bitsandbytes, keep_trainable
 from llmrec.training.settings import LoraSettings
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -30,6 +30,7 @@ def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
     import torch
     from peft import LoraConfig
 
+    import_bitsandbytes()
     network = network_of(model)
     names = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)]
     layers = _layers(names, settings.target_modules)
@@ -123,6 +124,7 @@ def merge_adapter(model: Any, folder: Path) -> None:
     from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
+    import_bitsandbytes()
     stated = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if stated.get("peft_type") != "LORA":
         raise AdapterError(f"{folder / CONFIG}: of type {stated.get('peft_type')!r}, and only LORA is known")

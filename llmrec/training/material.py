@@ -173,12 +173,11 @@ class Material:
 
     def _texts(self) -> Iterator[NDArray[np.int64]]:
         """Tokens of the items by row, of the pairs' histories, and of the questions'."""
-        folder, encoder = self.base.folder, self.workspace.settings.encoder
-        longest = min(self.settings.max_tokens, folder.position_tokens)
-        tokenizer = FolderTokenizer(folder, longest)
+        folder = self.base.folder
+        tokenizer = FolderTokenizer(folder, min(self.settings.max_tokens, folder.position_tokens))
         for batch in self.catalog.table.scan([DOCUMENT]):
             yield from _tokens(tokenizer, batch.column(0).to_pylist(), "item")
-        writer = UserWriter(self.workspace, self.catalog, FolderTokenizer(folder, encoder.max_tokens))
+        writer = UserWriter(self.workspace, self.catalog, tokenizer)
         asked = self._histories()
         while some := [*islice(asked, _AT_ONCE)]:
             yield from _tokens(tokenizer, writer.texts(some), "user")

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from llmrec.encode.folder import ModelFolder
+from llmrec.encode.folder import LENGTH, ModelFolder
 from llmrec.encode.torch_engine import load_sentence_transformer
 from llmrec.errors import AdapterError, MissingExtraError
 from llmrec.progress import Progress
@@ -17,7 +17,7 @@ from llmrec.runtime.libraries import quiet
 from llmrec.training.adapter import Adapter
 from llmrec.training.lora import merge_adapter
 
-_RECIPE = "merged 1"
+_RECIPE = "merged 2"
 """Raised whenever what is below would write another model."""
 _COPIED = {".json", ".txt", ".model", ".jinja", ".safetensors"}
 _MODULES = ("Transformer", "Pooling")
@@ -39,7 +39,8 @@ def write_merged(adapter: Adapter, base: ModelFolder, target: Path, progress: Pr
     """Write the merged model, float32 safetensors, into an empty folder.
 
     All but the weights is the base model's: tokenizer, pooling, prompts, further modules. Where that leaves
-    the pooling to the loader, it is written down, so that every loader takes the same.
+    the pooling to the loader, it is written down, so that every loader takes the same. Texts are cut to the
+    length that the adapter was trained on: vectors of longer ones were never validated.
 
     Raises:
         AdapterError: as for :func:`merged_folder`.
@@ -54,17 +55,21 @@ def write_merged(adapter: Adapter, base: ModelFolder, target: Path, progress: Pr
         model = load_sentence_transformer(base, "cpu", torch.float32)
         merge_adapter(model, adapter.folder)
         try:
-            _write(model, base, target)
+            _write(model, base, target, adapter.card.settings.max_tokens)
         except Exception as error:  # safetensors and transformers report a full disk in ways of their own
             hint = "If the disk is full, free space; then try again."
             raise AdapterError(f"{target}: cannot be written: {error}", hint) from error
         task.advance()
 
 
-def _write(model: Any, base: ModelFolder, target: Path) -> None:
+def _write(model: Any, base: ModelFolder, target: Path, max_tokens: int) -> None:
     transformer = base.tokenizer.parent.relative_to(base.path)
     model[0].auto_model.save_pretrained(target / transformer)
-    written = {transformer / "config.json", Path(MANIFEST)}
+    stated = base.path / transformer / LENGTH
+    known = json.loads(stated.read_text(encoding="utf-8")) if stated.exists() else {}
+    length = known | {"max_seq_length": min(max_tokens, base.position_tokens)}
+    (target / transformer / LENGTH).write_text(json.dumps(length, indent=2), encoding="utf-8")
+    written = {transformer / "config.json", transformer / LENGTH, Path(MANIFEST)}
     for file in sorted(base.path.rglob("*")):
         name = file.relative_to(base.path)
         weights = name.parent == transformer and name.name.startswith("model") and ".safetensors" in name.name

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.encode.folder import ModelFolder
+from llmrec.encode.torch_engine import load_sentence_transformer
 from llmrec.progress import Progress
 from llmrec.rank.log import Log
 from llmrec.training.corpus import Corpus
 from llmrec.training.judge import METRIC
+from llmrec.training.lora import add_adapter, network_of
 from llmrec.training.running import Goal, Trained, arguments, run
 from llmrec.training.settings import TrainingSettings
 
@@ -20,6 +22,23 @@ _CHECKPOINTING = {"gradient_checkpointing": True, "gradient_checkpointing_kwargs
 
 Judge = Callable[[Any], Mapping[str, float]]
 """Metrics of a ``SentenceTransformer`` as it is, among them :data:`METRIC`."""
+
+
+def trainable(base: ModelFolder, settings: TrainingSettings, device: str) -> Any:
+    """The base model as a ``SentenceTransformer`` with a new adapter on it, on ``device``.
+
+    Raises:
+        AssetError: the weights cannot be loaded.
+        ConfigError: the model has none of the layers that the settings name.
+    """
+    import torch
+
+    model = load_sentence_transformer(base, device, torch.float32, settings.quantization)
+    add_adapter(model, settings.lora, settings.seed)
+    if device == "cpu":
+        # Of short texts, the fused attention's backward pass took a third of all time on CPUs.
+        network_of(model).set_attn_implementation("eager")
+    return model
 
 
 def train(

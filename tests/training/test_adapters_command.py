@@ -178,6 +178,21 @@ def test_encoding_from_the_table_writes_what_a_rebuild_writes(opened: Workspace,
     assert [*opened.require_present().table.scan(names)] == written
 
 
+def test_an_adapter_cuts_what_is_encoded_and_not_the_document(opened: Workspace, made: Path) -> None:
+    long = {"item_id": "long", "title": "w1", "text": " ".join(f"w{at}" for at in range(2, 40))}
+    sources = catalog_of(opened.root, made, long)
+    IndexRun(opened, sources)()
+    use(opened, "good", force=True)
+    batches = opened.require_present().table.scan(["item_id", DOCUMENT, "_vector"])
+    rows = {row["item_id"]: row for batch in batches for row in batch.to_pylist()}
+    assert rows["long"][DOCUMENT].endswith("w39")
+    encoder = load_encoder(f"file:{opened.root / 'models' / 'good'}", opened.settings.encoder)
+    read = rows["long"][DOCUMENT].partition(f"w{SETTINGS.max_tokens}")[0]
+    for text in (rows["long"][DOCUMENT], read):
+        np.testing.assert_allclose(encoder.encode([text])[0], rows["long"]["_vector"], atol=1e-6)
+    assert IndexRun(opened, sources)().encoded == 0
+
+
 def test_another_encoder_in_the_settings_ends_the_use(in_use: Workspace, made: Path, tmp_path: Path) -> None:
     other = write_tiny_bert(tmp_path / "other")
     path = in_use.root / "llmrec.toml"

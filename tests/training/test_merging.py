@@ -26,6 +26,7 @@ CARD = {
     "data": {"pairs": 1, "end": 0.0},
     "protocol": {"split": "leave-last-out", "stage": "validation"},
     "metrics": {"before": {"ndcg@10": 0.1}, "after": {"ndcg@10": 0.2}},
+    "settings": {"max_tokens": 12},
 }
 
 
@@ -95,9 +96,22 @@ def test_any_loader_gives_the_vectors_of_base_and_adapter(
     if not folder.prompts:
         np.testing.assert_allclose(asked, expected, atol=1e-5)
     merged = read_model_folder(out, "tiny")
-    for name in ("trained_tokens", "position_tokens", "prompts", "pad_token", "blank_token", "lower_case"):
+    assert merged.trained_tokens == 12
+    for name in ("position_tokens", "prompts", "pad_token", "blank_token", "lower_case"):
         assert getattr(merged, name) == getattr(folder, name), name
     assert not [path for path in out.rglob("*") if path.suffix in {".bin", ".pt"}]
+
+
+def test_texts_are_read_as_far_as_the_adapter_was_trained(tmp_path: Path) -> None:
+    base = write_tiny_bert(tmp_path / "tiny")
+    out = tmp_path / "out"
+    out.mkdir()
+    adapter = write_adapter(adapted(base), tmp_path / "a")
+    write_merged(adapter, read_model_folder(base, "tiny"), out, NoProgress())
+    settings = EncoderSettings(engine="torch", precision="float32")
+    vectors = load_encoder(f"file:{out}", settings).encode(["w1 " * 10, "w1 " * 10 + "w2", "w1 " * 9 + "w2"])
+    np.testing.assert_allclose(vectors[1], vectors[0], atol=1e-6)  # 12 tokens, two of them special
+    assert np.abs(vectors[2] - vectors[0]).max() > 1e-3
 
 
 @pytest.mark.slow
