@@ -20,7 +20,7 @@ from llmrec.explain.verifier import Verifier
 from llmrec.progress import NoProgress
 from llmrec.schema import Item
 from llmrec.training.explainer.base import Base
-from llmrec.training.explainer.cases import draw_events, share_out
+from llmrec.training.explainer.cases import case_of, draw_events, share_out
 from llmrec.training.explainer.examples import Example, Tokens, shared_start
 from llmrec.training.explainer.material import Material, held_out_ids
 from llmrec.training.explainer.targets import target
@@ -107,9 +107,21 @@ def test_the_last_two_events_are_never_looked_at(material: Material, opened: Wor
     assert set(held_out_ids(opened, SETTINGS)) == held
     assert len(held) == 8
     for case in material.held_out_cases(50):
-        assert len(case.history) <= 5
+        assert len(case.history) <= 3
         assert case.item.item_id not in {item.item_id for item, _ in case.history}
     assert len(material.held_out_cases(50)) == 8
+
+
+def test_numbers_have_to_be_read(material: Material) -> None:
+    """Facts come at every number, or a model would learn the numbers by heart."""
+    rng = np.random.default_rng(0)
+    events = draw_events(material.log, material.users.learnt, 4, rng)
+    found = [case_of(material.log, material.catalog, event, rng) for event in events]
+    known = [len(case.history) for case in found if case.history]
+    assert all(known.count(count) > len(known) / 5 for count in (1, 2, 3))
+    assert 0 < len(found) - len(known) < len(found) / 4
+    silent = sum(not case.item.text for case in found)
+    assert 0 < silent < len(found) / 3
 
 
 def test_examples_are_the_same_again_and_end_their_answers(material: Material) -> None:
