@@ -3,10 +3,13 @@
     python benchmarks/verifier.py [--part test] [--show]
 
 The cases are `tests/explain/verifier_cases.jsonl`: texts with a label, what is wrong with them, and the
-context (item, evidence, catalog, in `verifier_contexts.jsonl`) that they were written for, all by hand. Those of
-the parts "dev" and "test" were written before the verifier was measured; it was improved on "dev", then measured
-on "test", and some of what that showed was mended. "blind" was written after that and changed nothing. Precision
-and recall are given of both classes: of refusing what is unfaithful, and of accepting what is faithful.
+context (item, evidence, catalog, in `verifier_contexts.jsonl`) that they were written for, all by hand.
+"dev" and "test" were written before the verifier was measured. It was improved on "dev" and then measured on
+"test", where accepting what is faithful had precision .987 and recall .938; "blind", written after what that
+showed had been mended, gave .933 and .933, and some of that was mended too. So the figures of today are of
+cases that are known; those first ones say what to expect of others.
+
+Precision and recall are given of both classes: of refusing what is unfaithful, of accepting what is faithful.
 """
 
 from __future__ import annotations

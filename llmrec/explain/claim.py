@@ -6,12 +6,18 @@ from collections.abc import Iterator, Sequence
 
 from llmrec.explain.mentions import Mention, Title, is_name, mentions
 from llmrec.explain.relations import problems
-from llmrec.explain.sources import Sources, Support, title_words
+from llmrec.explain.sources import Sources, Support
 from llmrec.explain.titles import TitleIndex
 from llmrec.explain.tokens import Claim, Token
 from llmrec.explain.words import ASKED, TASTE, denies, plain, words
 
-_VERBS = frozenset("is was has may might could should would will fits matches suits shares seems".split())
+_VERBS = frozenset(
+    (
+        *("is", "was", "has", "may", "might", "could", "should", "would", "will"),
+        *("fits", "matches", "suits", "shares", "seems"),
+    )
+)
+"""Words that make a title before them the beginning of a sentence, and not the end of a list."""
 
 
 class ClaimCheck:
@@ -121,7 +127,7 @@ class ClaimCheck:
         for index, token in enumerate(text):
             if token.folded not in TASTE or index in self._titled:
                 continue
-            item = {self.sources.item_title}
+            item = frozenset((self.sources.item_title,))
             after = text[index + 1].folded if index + 1 < len(text) else ""
             before = [token.folded for token in text[max(0, index - 2) : index]]
             which = before[0] in ("which", "that") and before[1] == "you" if len(before) == 2 else False

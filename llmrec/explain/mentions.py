@@ -13,7 +13,7 @@ Title = tuple[str, ...]
 _ITEM = frozenset(("it", "its", "itself", "this"))
 """Words for the recommended item."""
 
-_ANYTHING = frozenset("you your try consider here then so we our".split())
+_ANYTHING = frozenset(("you", "your", "try", "consider", "here", "then", "so", "we", "our"))
 """Words after which a sentence is no longer about the item that it named."""
 
 _ENDS = frozenset(".!?;:")

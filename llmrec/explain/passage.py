@@ -21,7 +21,8 @@ class Word:
     Args:
         token: the word.
         clause: the same number for all words of one clause.
-        denied: whether something denies it; None where that cannot be told, as of sugar in "no salt and sugar".
+        denied: whether something denies it; None where that cannot be told, as of
+            the sugar in "no salt and sugar".
     """
 
     token: Token

@@ -1,8 +1,8 @@
 """What words say together: what is denied, what is counted, who does what, and whose name it is.
 
-Every word of a claim may be in its evidence, and the claim still say something else. The checks here find plain
-cases of that by the order of the words. They understand nothing: a true sentence in an order of its own may be
-refused, and an untrue one of a kind that they do not know passes.
+Every word of a claim may be in its evidence, and the claim still say something else. The checks here find
+plain cases of that by the order of the words. They understand nothing: a true sentence in an order of its
+own may be refused, and an untrue one of a kind that they do not know passes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,20 @@ from llmrec.schema import Columns, Evidence
 _AFTER, _BEFORE = 3, 2
 """What a number counts stands at most so many words after it ("3 old friends"), or before ("pages: 384")."""
 
-_TURNS = frozenset("and or & who which that whose is are was were be been by of has have".split())
+_TURNS = frozenset(
+    (
+        *("and", "or", "&", "who", "which", "that", "whose", "by", "of", "has", "have"),
+        *("is", "are", "was", "were", "be", "been"),
+    )
+)
 """Words after which a sentence may turn to what stands earlier in the evidence."""
 
-_PLACES = frozenset("in at on before after during from with under inside within".split())
+_PLACES = frozenset(
+    ("in", "at", "on", "before", "after", "during", "from", "with", "under", "inside", "within")
+)
 """Words that begin what may stand anywhere in a sentence: "in front of a lighthouse stands a girl"."""
 
-_NAMED = frozenset("is was are by the a an named called".split())
+_NAMED = frozenset(("is", "was", "are", "by", "the", "a", "an", "named", "called"))
 """Words that may stand between "author" and who that is."""
 
 Problem = tuple[Token, str]

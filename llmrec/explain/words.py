@@ -19,7 +19,7 @@ what when where which while who whose why will with within worth would you your 
 GENERAL = frozenset(_GENERAL.split())
 """Function words and the verbs of recommending: none states a property of an item or a number, or denies."""
 
-TASTE = frozenset(("liked", "loved", "enjoyed", "chose", "history"))
+TASTE = frozenset(("liked", "loved", "enjoyed", "chose"))
 """Words about the user's past, which only evidence of the history supports."""
 
 ASKED = frozenset(("asked", "searched", "search", "wanted", "request", "query", "looking"))
@@ -28,7 +28,7 @@ ASKED = frozenset(("asked", "searched", "search", "wanted", "request", "query", 
 MANY = frozenset(("many", "people", "others"))
 """Words about other users, which only evidence of them supports."""
 
-SHOWN = frozenset(("picture", "pictures", "image", "photo", "cover", "shows", "shown", "seen"))
+SHOWN = frozenset(("picture", "pictures", "image", "photo", "poster", "cover", "shows", "shown", "seen"))
 """Words about what a picture shows, which only evidence from a picture supports."""
 
 HEARD = frozenset(("said", "spoken", "heard", "speech", "recording"))
@@ -38,9 +38,10 @@ NEGATORS = frozenset(
     ("no", "not", "never", "without", "neither", "nor", "none", "nobody", "nothing", "cannot")
 )
 
-_UNITS = "one two three four five six seven eight nine".split()
-_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_UNITS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+_TEENS = ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen"]
+_TEENS += ["sixteen", "seventeen", "eighteen", "nineteen"]
+_TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _NUMBERS = {
     "zero": "0",
     **{word: str(number) for number, word in enumerate([*_UNITS, *_TEENS], start=1)},
@@ -58,7 +59,7 @@ WORD = re.compile(
     r"|[^\W\d_][^\W_]*(?:['’][^\W_]+)*"
 )
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_SUFFIX = re.compile(r"(?<=...)(?:ies|ied|(?<=[st])ions?|ings?|[eo]rs?|ed|es|ly|s|y|e)$")
+_SUFFIX = re.compile(r"(?<=...)(?:e?able|ies|ied|(?<=[st])ions?|ings?|[eo]rs?|ed|es|ly|s|y|e)$")
 _PRONOUNS = {"her": "she", "hers": "she", "herself": "she", "him": "he", "his": "he", "himself": "he"}
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-z])\1$")
 
@@ -101,8 +102,10 @@ def number_of(word: str) -> str | None:
 
 
 def states(word: str) -> bool:
-    """Whether a folded word states something: numbers do, general words and denials do not."""
-    return number_of(word) is not None or not (word in GENERAL or denies(word))
+    """Whether a folded word states something: numbers do; general words, denials, "he", "she" do not."""
+    if number_of(word) is not None:
+        return True
+    return not (word in GENERAL or denies(word) or stem(word) in ("he", "she"))
 
 
 def denies(word: str) -> bool:
