@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmrec.explain.sources import Sources, title_words
+from llmrec.explain.mentions import Mention, Title, is_name, mentions
+from llmrec.explain.relations import problems
+from llmrec.explain.sources import Sources, Support
 from llmrec.explain.titles import TitleIndex
 from llmrec.explain.tokens import Claim, Token
-from llmrec.explain.words import TASTE, words
+from llmrec.explain.words import ASKED, TASTE, denies, plain, words
+
+_VERBS = frozenset(
+    (
+        *("is", "was", "has", "may", "might", "could", "should", "would", "will"),
+        *("fits", "matches", "suits", "shares", "seems"),
+    )
+)
+"""Words that make a title before them the beginning of a sentence, and not the end of a list."""
 
 
 class ClaimCheck:
@@ -25,79 +35,111 @@ class ClaimCheck:
         self.sources = sources
         self.catalog = catalog
         self.support = sources.support(claim.numbers or sources.cited)
-        self._named: list[tuple[int, tuple[str, ...]]] = []
+        self.named = list(mentions(claim, self.support, sources))
+        """The items that the claim names."""
+        self._titled = {index for mention in self.named for index in range(mention.start, mention.end)}
 
-    def reasons(self) -> Iterator[str]:
-        """What is wrong with the claim, with the character where it stands; nothing if it holds."""
+    def reasons(self, about: Sequence[frozenset[Title] | None]) -> Iterator[str]:
+        """What is wrong with the claim, with the character where it stands; nothing if it holds.
+
+        Args:
+            about: the titles of the items that each token is said of; see :class:`Subjects`.
+        """
+        tokens = self.claim.tokens
         run: list[int] = []
-        for index, token in enumerate(self.claim.tokens):
+        for index, token in enumerate(tokens):
             if token.kind == "word":
                 run.append(index)
             elif token.kind in ("quote", "cite"):
-                yield from self._check_words(run)
+                yield from self._check_words(run, about)
                 run = []
-            if token.kind == "quote":
-                yield from self._check_quote(index)
-        yield from self._check_words(run)
-        for index, title in self._named:
-            yield from self._check_title(index, title)
+            if token.kind == "quote" and index not in self._titled:
+                yield from self._check_quote(token, about[index])
+        yield from self._check_words(run, about)
+        for mention in self.named:
+            yield from self._check_title(mention)
+        yield from self._check_taste(about)
+        for place, problem in problems(self._untitled(), self.support.facts):
+            yield _says(place.text, place, problem)
 
-    def _check_quote(self, index: int) -> Iterator[str]:
-        token = self.claim.tokens[index]
+    def _check_quote(self, token: Token, about: frozenset[Title] | None) -> Iterator[str]:
         phrase = words(token.text)
-        if token.text in self.support.texts:
-            return
-        if title_words(token.text) in self.sources.titles:
-            self._named.append((index, title_words(token.text)))
-        elif not (phrase and self.support.states(phrase)):
-            yield _says(token.text, token, "is not in the evidence that it cites")
-        elif token.text[0].isupper() and phrase in self.catalog:
-            yield _says(token.text, token, "is a title that the evidence does not name")
+        if token.text not in self.support.texts:
+            if not (phrase and self.support.states(phrase)):
+                yield _says(token.text, token, "is not in the evidence that it cites")
+            elif token.text[0].isupper() and phrase in self.catalog:
+                yield _says(token.text, token, "is a title that the evidence does not name")
+        other = self._others(about)
+        if other is not None and phrase and not other.states(phrase):
+            yield _says(token.text, token, "is not said of the item before it")
 
-    def _check_words(self, run: Sequence[int]) -> Iterator[str]:
+    def _check_words(self, run: Sequence[int], about: Sequence[frozenset[Title] | None]) -> Iterator[str]:
         """Check words between quotations and citations: the titles among them, then each word."""
-        tokens = [self.claim.tokens[index] for index in run]
-        text = tuple(token.folded for token in tokens)
-        titled: set[int] = set()
-        for start, end in self._titles_in(text):
-            phrase = text[start:end]
-            names = _is_name(tokens[start]) or (end - start > 1 and self.support.core(phrase))
-            if names and not self.support.states(phrase):
-                self._named.append((run[end - 1], phrase))
-                titled.update(range(start, end))
+        tokens = self.claim.tokens
+        text = tuple(tokens[index].folded for index in run)
         for start, end in self.catalog.find(text):
             core = self.support.core(text[start:end])
-            if not core or self.support.states(core) or titled.intersection(range(start, end)):
+            if not core or self.support.states(core) or self._titled.intersection(run[start:end]):
                 continue
-            if end - start > 1 or _is_name(tokens[start]):
+            if end - start > 1 or is_name(tokens[run[start]]):
                 title = " ".join(text[start:end])
-                yield _says(title, tokens[start], "is a title that the evidence does not name")
-        for position, token in enumerate(tokens):
-            if position in titled:
+                yield _says(title, tokens[run[start]], "is a title that the evidence does not name")
+        for index in run:
+            token, other = tokens[index], self._others(about[index])
+            if index in self._titled or denies(token.folded):
                 continue
             if not self.support.grounds(token.folded):
                 yield _says(token.text, token, "is not in the evidence that it cites")
-            elif _is_name(token) and token.text not in self.support.as_written:
+            elif is_name(token) and plain(token.text) not in self.support.as_written:
                 yield _says(token.text, token, "is a name that is not in the evidence that it cites")
+            elif other is not None and not other.grounds(token.folded):
+                yield _says(token.text, token, "is not said of the item before it")
 
-    def _titles_in(self, text: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-        """Where titles that may be named stand in a text, the longest first."""
-        for title in sorted(self.sources.titles, key=len, reverse=True):
-            for start in range(len(text) - len(title) + 1):
-                if text[start : start + len(title)] == title:
-                    yield start, start + len(title)
+    def _others(self, about: frozenset[Title] | None) -> Support | None:
+        """What may be said of the items that a word is said of; None where that is no narrower than cited."""
+        if about is None:
+            return None
+        if self.sources.item_title not in about:
+            return self.sources.about(about)
+        asked = any(token.folded in ASKED for token in self.claim.tokens)
+        return None if asked else self.sources.unasked
 
-    def _check_title(self, index: int, title: tuple[str, ...]) -> Iterator[str]:
+    def _check_title(self, mention: Mention) -> Iterator[str]:
         """Check that a named title is cited with a number of its own, and not called liked if it was not."""
-        tokens, allowed = self.claim.tokens, self.sources.titles[title]
-        name, liked = " ".join(title), title in self.sources.liked
-        after = tokens[index + 1] if index + 1 < len(tokens) else None
+        tokens, allowed = self.claim.tokens, self.sources.titles[mention.title]
+        first, name = tokens[mention.start], " ".join(mention.title)
+        after = tokens[mention.end] if mention.end < len(tokens) else None
         if after is not None and after.kind == "cite" and not self.claim.numbers & allowed:
-            yield _says(name, tokens[index], f"is cited with {after.text}, which is not about it")
-        elif title != self.sources.item_title and not self.sources.cited & allowed:
-            yield _says(name, tokens[index], "is named without its citation")
-        if not liked and _called_liked((*self.claim.before, *tokens[:index])):
-            yield _says(name, tokens[index], "is not an item that the user liked")
+            yield _says(name, first, f"is cited with {after.text}, which is not about it")
+        elif mention.title != self.sources.item_title and not self.sources.cited & allowed:
+            yield _says(name, first, "is named without its citation")
+        begins_clause = after is not None and after.folded in _VERBS
+        if (
+            mention.title not in self.sources.liked
+            and not begins_clause
+            and _called_liked((*self.claim.before, *tokens[: mention.start]))
+        ):
+            yield _says(name, first, "is not an item that the user liked")
+
+    def _check_taste(self, about: Sequence[frozenset[Title] | None]) -> Iterator[str]:
+        """Check that no other words call the recommended item liked: "you liked it", "which you liked"."""
+        text = self.claim.tokens
+        for index, token in enumerate(text):
+            if token.folded not in TASTE or index in self._titled:
+                continue
+            item = frozenset((self.sources.item_title,))
+            after = text[index + 1].folded if index + 1 < len(text) else ""
+            before = [token.folded for token in text[max(0, index - 2) : index]]
+            which = before[0] in ("which", "that") and before[1] == "you" if len(before) == 2 else False
+            if after in ("it", "this") or (which and index > 2 and about[index - 3] == item):
+                yield _says(token.text, token, "is not true of the recommended item")
+
+    def _untitled(self) -> list[Token]:
+        """The tokens, each title as one that ends a clause."""
+        return [
+            Token("quote", token.text, token.start, token.begins_sentence) if index in self._titled else token
+            for index, token in enumerate(self.claim.tokens)
+        ]
 
 
 def _called_liked(before: Sequence[Token]) -> bool:
@@ -106,13 +148,9 @@ def _called_liked(before: Sequence[Token]) -> bool:
     for token in reversed(before):
         if token.folded in ("and", "&", "both"):
             listed = True
-        elif not (listed and (token.kind in ("quote", "cite") or token.text == "," or _is_name(token))):
+        elif not (listed and (token.kind in ("quote", "cite") or token.text == "," or is_name(token))):
             return token.folded in TASTE
     return False
-
-
-def _is_name(token: Token) -> bool:
-    return token.text[0].isupper() and not token.begins_sentence
 
 
 def _says(text: str, token: Token, problem: str) -> str:

@@ -9,12 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from llmrec.documents import is_identifier
+from llmrec.explain.injection import addresses_model, before_turn
 from llmrec.explain.words import WORD
 from llmrec.schema import Columns, Evidence, Item
 
 TITLE_LENGTH = 80
 TEXT_LENGTH = 120
 CATEGORY_LENGTH = 30
+_READ = 10_000
+"""Characters of a text that are looked at."""
+
 HISTORY = 3
 CATEGORIES = 3
 """At most so many items of the history and categories: more make the prompt slow and the answer a list."""
@@ -25,16 +29,10 @@ _TAG = re.compile(r"<[^<>]{0,40}>")
 # Brackets are citations and double quotes are titles in an explanation; `<`, `>` and bars make the control
 # tokens of chat templates, in some models full-width.
 _RESERVED = str.maketrans('[]{}"“”„«»<>|＜＞｜`', "()()''''''      '")
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)\s+")
-# A sentence that talks to the model states nothing about the item.
-_INSTRUCTION = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|prompt|rule|message|above)"
-    r"|\b(?:system|developer) (?:prompt|message)\b"
-    r"|\byou (?:are|must|should|will) (?:now|always|only|not|say|answer|reply|respond|rank|recommend)\b"
-    r"|^(?:say|answer|reply|respond|rank|recommend|print|output|reveal|repeat)\b",
-    re.IGNORECASE,
-)
+_CITATION = re.compile(r"['\"“”]*\s*\[\s*\d{1,3}\s*\].*", re.DOTALL)
+"""What follows a citation in a title was written to be read as the rest of an explanation."""
 
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)\s+")
 _DANGLING = re.compile(
     r"(?: (?:an?|the|and|or|but|of|in|on|at|to|for|from|with|as|when|while|where|who|which|that|is|are))+$",
     re.IGNORECASE,
@@ -79,8 +77,14 @@ def gather(case: Case, *, limit: int = 6) -> tuple[Evidence, ...]:
 
 
 def display_title(item: Item) -> str:
-    """The title as explanations write it: one clean line of at most 80 characters; the id if it has none."""
-    return _cut(clean(item.title), TITLE_LENGTH) or _cut(clean(item.item_id), TITLE_LENGTH) or "untitled"
+    """The title as explanations write it: one clean line of at most 80 characters.
+
+    It is the id where there is no title, or one that gives orders to a language model.
+    """
+    title = clean(_CITATION.sub("", before_turn(item.title)))
+    if addresses_model(item.title, sure=True):
+        title = ""
+    return _cut(title, TITLE_LENGTH) or _cut(clean(item.item_id), TITLE_LENGTH) or "untitled"
 
 
 def clean(text: str) -> str:
@@ -138,20 +142,25 @@ def _shared_attributes(item: Item, liked: Iterable[Item]) -> Iterator[Evidence]:
 
 def _words_of(value: object) -> list[str]:
     values = value if isinstance(value, list) else [value]
-    return [text for entry in values if isinstance(entry, str) and (text := clean(entry))]
+    return [text for entry in values if isinstance(entry, str) and (text := _stated(entry))]
 
 
 def _categories(item: Item) -> list[str]:
-    names = dict.fromkeys(_cut(clean(name), CATEGORY_LENGTH) for name in item.categories)
+    names = dict.fromkeys(_cut(_stated(name, sure=True), CATEGORY_LENGTH) for name in item.categories)
     return [name for name in names if name]
+
+
+def _stated(text: str, *, sure: bool = False) -> str:
+    """A short text, clean; empty if it talks to a language model."""
+    return "" if addresses_model(text[:_READ], sure=sure) else clean(before_turn(text[:_READ]))
 
 
 def _sentence(text: str, query: str = "") -> str:
     """The sentence that shares most words with the query, else the first that states something."""
     sentences = [
         sentence
-        for sentence in _SENTENCE_END.split(clean(text[:10_000]))
-        if WORD.search(sentence) and not _INSTRUCTION.search(sentence)
+        for sentence in _SENTENCE_END.split(clean(before_turn(text[:_READ])))
+        if WORD.search(sentence) and not addresses_model(sentence)
     ]
     wanted = set(query.casefold().split())
     best = max(sentences, key=lambda s: len(wanted & set(s.casefold().split())), default="")

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from llmrec.explain.evidence import display_title
+from llmrec.explain.passage import passage
+from llmrec.explain.tokens import tokenize
 from llmrec.schema import Columns, Evidence, Item
 
 _SHORTEST_QUOTE = 4
@@ -71,9 +73,10 @@ def _statement(fact: Evidence) -> Iterator[Sentence]:
 def _quotations(text: str) -> tuple[tuple[str, ...], ...]:
     """Quoted parts of a text that start and end where a clause may, grouped by their start."""
     words = text.split()
+    starts = [index for index in range(len(words)) if _may_start(words, index)]
     ends = [index for index in range(len(words)) if _may_end(words, index)]
     groups = []
-    for start in (index for index in range(len(words)) if _may_start(words, index)):
+    for start in starts:
         spans = [" ".join(words[start : end + 1]) for end in ends if end >= start + _SHORTEST_QUOTE - 1]
         if start == 0:
             spans = spans or [text]
@@ -87,6 +90,8 @@ def _may_start(words: Sequence[str], index: int) -> bool:
     """Whether a phrase may start there: not at "the" of "by the sea he waits", which needs its "by"."""
     if index == 0 or words[index] not in ("a", "an", "the"):
         return index == 0
+    if passage(tokenize(" ".join(words[: index + 1])))[-1].denied is not False:
+        return False  # "a bell" of "without a bell" would say the contrary
     before = words[index - 1]
     return bool(_CLAUSE_END.search(before)) or (words[index] != "the" and before != "of")
 

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from llmrec.explain.evidence import display_title
-from llmrec.explain.words import ASKED, GENERAL, TASTE, WORD, contains, stem, words
-from llmrec.schema import Evidence, Item
+from llmrec.explain.relations import Fact
+from llmrec.explain.words import (
+    ASKED,
+    GENERAL,
+    HEARD,
+    MANY,
+    SHOWN,
+    TASTE,
+    WORD,
+    contains,
+    plain,
+    stem,
+    words,
+)
+from llmrec.schema import Columns, Evidence, Item
 
 
 class Sources:
@@ -31,6 +45,17 @@ class Sources:
         """What the evidence of these numbers lends to a claim; numbers that do not exist lend nothing."""
         return Support([self.facts[number] for number in sorted(numbers) if number in self.facts])
 
+    def about(self, titles: frozenset[tuple[str, ...]]) -> Support:
+        """What is cited of the items of these titles."""
+        return self.support(self.cited & frozenset[int]().union(*map(self.titles.__getitem__, titles)))
+
+    @cached_property
+    def unasked(self) -> Support:
+        """What is cited, but for what the user asked for."""
+        return self.support(
+            number for number in self.cited & self.facts.keys() if self.facts[number].kind != "query"
+        )
+
 
 class Support:
     """The words and phrases that some evidence lends to a claim."""
@@ -41,16 +66,12 @@ class Support:
             fact.text.replace(f'"{fact.title}"', " ") if fact.kind == "history" else fact.text
             for fact in facts
         ]
-        kinds = {fact.kind for fact in facts}
+        self.facts = [Fact(fact, text) for fact, text in zip(facts, texts, strict=True)]
         self.texts = frozenset(texts)
         self.phrases = [words(text) for text in texts]
-        self.as_written = frozenset(word for text in texts for word in WORD.findall(text))
+        self.as_written = frozenset(plain(word) for text in texts for word in WORD.findall(text))
         self._stems = frozenset(stem(word) for phrase in self.phrases for word in phrase)
-        self.general = (
-            GENERAL
-            | (TASTE if "history" in kinds else frozenset())
-            | (ASKED if "query" in kinds else frozenset())
-        )
+        self.general = GENERAL.union(*map(_lent, facts))
 
     def states(self, phrase: tuple[str, ...]) -> bool:
         """Whether these words stand in one of the texts in this order, with nothing between them."""
@@ -67,6 +88,20 @@ class Support:
         while phrase and phrase[-1] in self.general:
             phrase = phrase[:-1]
         return phrase
+
+
+def _lent(fact: Evidence) -> frozenset[str]:
+    """The words about where a fact comes from."""
+    if fact.kind == "field":
+        source = fact.source.partition(" ")[0]
+        return (
+            SHOWN
+            if source in (Columns.CAPTION, "ocr")
+            else HEARD
+            if source == Columns.TRANSCRIPT
+            else frozenset()
+        )
+    return {"history": TASTE, "query": ASKED, "community": MANY}[fact.kind]
 
 
 def title_words(title: str) -> tuple[str, ...]:

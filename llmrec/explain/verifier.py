@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from llmrec.explain.claim import ClaimCheck
 from llmrec.explain.evidence import URL
+from llmrec.explain.mentions import Subjects
 from llmrec.explain.sources import Sources
 from llmrec.explain.titles import TitleIndex
 from llmrec.explain.tokens import Token, claims, tokenize
@@ -57,10 +58,16 @@ class Verifier:
         sources = Sources(item, evidence, cited=frozenset(n for token in tokens for n in token.numbers))
         reasons = (
             *_citations(tokens, sources),
-            *(why for claim in claims(tokens) for why in ClaimCheck(claim, sources, self._titles).reasons()),
+            *self._claims(tokens, sources),
             *_repetitions(tokens, evidence),
         )
         return Verdict(not reasons, reasons, tuple(sorted(sources.cited & sources.facts.keys())))
+
+    def _claims(self, tokens: Sequence[Token], sources: Sources) -> Iterator[str]:
+        subjects = Subjects(sources.item_title)
+        for claim in claims(tokens):
+            check = ClaimCheck(claim, sources, self._titles)
+            yield from check.reasons(subjects(claim, check.named))
 
 
 def _form(text: str) -> Iterator[str]:

@@ -48,8 +48,9 @@ def test_a_cut_text_does_not_end_in_the_middle_of_a_phrase() -> None:
 
 
 def test_long_texts_are_cut_after_a_clause() -> None:
-    item = replace(TOYS, text=f"A doll that waits {'and waits ' * 6}for years, {'and ' * 40}.")
-    assert gather(Case(item, (), {}))[-1].text == f"A doll that waits {'and waits ' * 6}for years…"
+    long = "A doll waits in a box under the stairs of an old house by the sea"
+    item = replace(TOYS, text=f"{long} for years, {'x' * 90}.")
+    assert gather(Case(item, (), {}))[-1].text == f"{long} for years…"
 
 
 def test_popularity_is_evidence_only_where_it_weighed_most() -> None:
