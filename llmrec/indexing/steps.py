@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.documents import ItemDocuments
+from llmrec.documents import ItemDocuments, Tokenizer
 from llmrec.encode import Encoder, load_tokenizer
 from llmrec.errors import WorkspaceError
 from llmrec.progress import Progress
@@ -69,7 +69,7 @@ def item_documents(
     kept.
     """
     settings = workspace.settings
-    bounds = encoder
+    bounds: Tokenizer = encoder
     if encoding.adapter is not None:
         bounds = load_tokenizer(settings.models.encoder, settings.encoder, progress)
     return ItemDocuments(prompt, settings.documents, bounds)
