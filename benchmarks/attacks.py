@@ -10,8 +10,8 @@ holds one of the attack's canaries anywhere, quoted or not. Attacks that only wa
 
 Rank: the attacked item is described and encoded as `llmrec index` does it, put in the place of its vectors,
 and ranked for users among all items that they have not seen; so is the same item with neutral text of the
-same length. The shift is how many places the attack is ahead of the neutral text, in percent of the list. Nothing
-is trained anew and nothing is written to the workspace.
+same length. The shift is how many places the attack is ahead of the neutral text, in percent of the list.
+Nothing is trained anew and nothing is written to the workspace.
 """
 
 from __future__ import annotations
