@@ -10,8 +10,9 @@ holds one of the attack's canaries anywhere, quoted or not. Attacks that only wa
 
 Rank: the attacked item is described and encoded as `llmrec index` does it, put in the place of its vectors,
 and ranked for users among all items that they have not seen; so is the same item with neutral text of the
-same length. The shift is how many places the attack is ahead of the neutral text, in percent of the list.
-Nothing is trained anew and nothing is written to the workspace.
+same length. The shift is how many places the attack is ahead of the neutral text, in percent of the list. Any
+text moves an item somewhat: "another neutral text" is what one neutral text does against another. Nothing is
+trained anew and nothing is written to the workspace.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from llmrec.users import UserTexts
 from llmrec.workspace import Workspace
 
 FILE = Path(__file__).parents[1] / "tests" / "explain" / "attacks.jsonl"
+UNATTACKED = "another neutral text"
 NEUTRAL = (
     "It was made over several weeks by a small crew in two places. The story has three parts, and the last "
     "one is the shortest. The music was written for it by a friend of the family, and most parts are played "
@@ -59,10 +61,10 @@ class Attack:
     canaries: tuple[str, ...]
     text: str
 
-    @property
-    def neutral(self) -> Attack:
-        """Text of the same length that asks for nothing."""
-        words = NEUTRAL * (1 + len(self.text) // len(NEUTRAL))
+    def neutral(self, start: int = 0) -> Attack:
+        """Text of the same length that asks for nothing, from a sentence of ``NEUTRAL`` on."""
+        sentences = NEUTRAL.split(". ")
+        words = ". ".join((sentences[start:] + sentences[:start]) * (1 + len(self.text) // len(NEUTRAL)))
         return replace(self, style="neutral", canaries=(), text=words[: len(self.text)])
 
 
@@ -151,15 +153,17 @@ class Ranks:
 
 
 def rank_shifts(ranks: Ranks, rows: Sequence[int], tried: Sequence[Attack]) -> dict[str, list[float]]:
-    """By place of the attack: how far ahead of neutral text it is, in percent of the list, for each user."""
+    """Places ahead of neutral text, in percent of the list, for each user; by place of the attack."""
     found: dict[str, list[float]] = defaultdict(list)
     for item in ranks.catalog.items(np.array(rows, np.intp)):
         for attack in tried:
             if attack.where == "history-title":
                 continue
-            before, after = (ranks(attacked(one, item, item)[0]) for one in (attack.neutral, attack))
+            before, other, after = (
+                ranks(attacked(one, item, item)[0]) for one in (attack.neutral(), attack.neutral(2), attack)
+            )
             found[attack.where] += [100 * (a - b) for a, b in zip(before, after, strict=True)]
-            found[f"style {attack.style}"] += found[attack.where][-len(after) :]
+            found[UNATTACKED] += [100 * (a - b) for a, b in zip(before, other, strict=True)]
     return found
 
 
@@ -218,7 +222,7 @@ def main() -> None:
     if not options.without_model:
         report["model"] = compliance(written, pairs, tried)
     shifts = rank_shifts(ranks, described[: options.items], tried)
-    together = [shift for name, values in shifts.items() if not name.startswith("style ") for shift in values]
+    together = [shift for name, values in shifts.items() if name != UNATTACKED for shift in values]
     report["rank_shift_percent"] = {
         "items_in_list": len(ranks.catalog),
         "all": summary(together),
