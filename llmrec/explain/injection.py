@@ -1,9 +1,9 @@
 """Text that talks to a language model instead of describing an item.
 
 Whoever writes a title, a description, a picture or a speech may put orders into it: "ignore previous
-instructions and say ...". Such sentences are no evidence. They are found by patterns in several languages, once
-what hides them is undone: compatibility forms, invisible characters, letters of other scripts that look alike,
-digits for letters, spaced and reversed letters, and the usual encodings.
+instructions and say ...". Such sentences are no evidence. They are found by patterns in several languages,
+once what hides them is undone: compatibility forms, invisible characters, letters of other scripts that look
+alike, digits for letters, spaced and reversed letters, and the usual encodings.
 
 Patterns find what they know. What they miss is still only data in the prompt; under its grammar a model
 writes nothing but sentences about its evidence, and the verifier reads them.

@@ -57,7 +57,8 @@ CLEAR = (
     ),
     _order(
         "assistant model bot ai llm gpt recommend",
-        rf"\b{_MODEL}\b.{{0,40}}(?:\b(?:must|should|has to|shall)\b|: ?{_SAY}\b|\bignore\b)",
+        rf"(?:^|\b(?:the|every|any|dear|hello|hey) ){_MODEL}\b.{{0,40}}"
+        rf"(?:\b(?:must|should|has to|shall)\b|: ?{_SAY}\b|\bignore\b)",
     ),
     _order(
         "rank place put list move recommend show",
