@@ -134,8 +134,11 @@ class Endpoint:
             answers.append(outcome)
         return answers
 
-    def check(self, timeout: float = 5.0) -> str:
-        """Ask for the list of models, and say in a line what the endpoint answers.
+    def check(self, timeout: float = 5.0) -> tuple[bool, str]:
+        """Ask for the list of models.
+
+        Returns:
+            Whether the model is among them, and in a line what the endpoint answers.
 
         Raises:
             GenerationError: it does not answer, or refuses the key.
@@ -148,16 +151,16 @@ class Endpoint:
         except urllib.error.HTTPError as error:
             with error:
                 if error.code in (404, 405):
-                    return f"{self.url} answers; it does not list its models"
+                    return False, f"{self.url} answers; it does not list its models"
                 raise self._failure(completions.of_status(error), at) from None
         except (OSError, http.client.HTTPException) as error:
             raise self._failure(completions.of_connection(error), at) from None
         except (ValueError, KeyError, TypeError):
             raise GenerationError(f"{self.url}/models: the answer is not a list of models") from None
         if self.model in names:
-            return f"{self.url} answers and has {self.model}"
+            return True, f"{self.url} answers and has {self.model}"
         listed = self._shown(", ".join(names[:5])) or "none"
-        return f"{self.url} answers; {self.model} is not among the models that it lists ({listed})"
+        return False, f"{self.url} answers; {self.model} is not among the models that it lists ({listed})"
 
     def _outcome(self, question: Question, at: _Time, told: Told | None) -> str | GenerationError:
         try:

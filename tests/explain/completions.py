@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -110,8 +111,8 @@ def _is_probe(body: dict[str, Any]) -> bool:
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[Script]:
-    """The script behind a URL of this machine."""
+def serving(script: Script, tls: ssl.SSLContext | None = None) -> Iterator[Script]:
+    """The script behind a URL of this machine, over https with ``tls``."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -146,9 +147,13 @@ def serving(script: Script) -> Iterator[Script]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    script.url = f"http://127.0.0.1:{server.server_port}/v1"
+    host = "https://localhost" if tls else "http://127.0.0.1"
+    script.url = f"{host}:{server.server_port}/v1"
     try:
         yield script
     finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import ssl
+import subprocess
 import threading
 import time
 import traceback
@@ -13,13 +15,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmrec.config import ExplainSettings
 from llmrec.errors import ConfigError
-from llmrec.explain import endpoint as module, sentences
+from llmrec.explain import endpoint as module, sentences, wire
 from llmrec.explain.endpoint import KEY, Endpoint
 from llmrec.explain.explainer import Explainer
 from llmrec.explain.generator import GenerationError, Question, gguf_file, load_generator
@@ -508,15 +511,47 @@ def test_what_the_server_says_is_shown_as_a_short_line(serve: Serve) -> None:
     assert len(caught.value.message) < 300
 
 
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    return key, cert
+
+
+def test_https_is_spoken_with_who_has_the_certificate(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, cert = certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    with serving(Script([stream("Hello", ".", pause=0.1)]), context) as script:
+        wire._trusted.cache_clear()
+        with pytest.raises(GenerationError, match="its certificate is not trusted: self-signed"):
+            answer(Endpoint(script.url, "small", SECRET))
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        wire._trusted.cache_clear()
+        assert answer(Endpoint(script.url, "small", SECRET)) == "Hello."
+        with pytest.raises(GenerationError, match=r"no answer within 0\.15 s"):
+            answer(Endpoint(script.url, "small", SECRET), timeout=0.15)
+    wire._trusted.cache_clear()
+    assert set(script.keys) == {f"Bearer {SECRET}"}
+
+
 # What doctor asks
 
 
 def test_check_says_what_answers(serve: Serve) -> None:
     script, endpoint = serve(stream("Hello."), models=("small", "large"))
-    assert endpoint.check() == f"{script.url} answers and has small"
+    assert endpoint.check() == (True, f"{script.url} answers and has small")
     other = Endpoint(script.url, "huge")
-    assert "huge is not among the models that it lists (small, large)" in other.check()
-    assert "does not list its models" in Endpoint(f"{script.url}/v2", "small").check()
+    assert "huge is not among the models that it lists (small, large)" in other.check()[1]
+    assert "does not list its models" in Endpoint(f"{script.url}/v2", "small").check()[1]
     assert script.asked == []
 
 
