@@ -189,7 +189,7 @@ def gguf_file(spec: str, progress: Progress) -> Path:
 
     if is_endpoint(spec):
         raise ConfigError(
-            f"{spec}: is an endpoint, whose weights are not here",
+            "models.explainer is an endpoint, whose weights are not here",
             "Set models.explainer to a GGUF file, such as smollm2-135m-instruct.",
         )
     path = resolve(spec, progress)
