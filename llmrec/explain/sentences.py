@@ -24,9 +24,11 @@ def schema(facts: Sequence[int]) -> dict[str, Any]:
         "required": ["text", "fact"],
         "additionalProperties": False,
     }
+    # Without bounds a small model writes none, or goes on until its tokens are used up.
+    several = {"type": "array", "items": sentence, "minItems": 1, "maxItems": 4}
     return {
         "type": "object",
-        "properties": {"sentences": {"type": "array", "items": sentence}},
+        "properties": {"sentences": several},
         "required": ["sentences"],
         "additionalProperties": False,
     }
