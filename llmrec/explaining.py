@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
-from llmrec.explain import Case, Explainer, load_explainer
+from llmrec.explain import Case, Explainer, Told, load_explainer
 from llmrec.progress import Progress
 from llmrec.prompts import load_prompt
 from llmrec.rank.channel import Taste
+from llmrec.rank.log import Rows
 from llmrec.rank.ranker import Ranker
 from llmrec.schema import Recommendation
 from llmrec.workspace import Workspace
@@ -42,18 +43,37 @@ class Explaining:
             loader.shutdown(wait=False)
         return self._explainer
 
-    def __call__(
-        self, entry: Recommendation, row: int, taste: Taste, liked: Collection[int], query: str
-    ) -> Recommendation:
-        """``entry`` explained by what moved its score: liked items with the largest influence come first.
+    def each(
+        self,
+        entries: Sequence[Recommendation],
+        rows: Rows,
+        taste: Taste,
+        liked: Collection[int],
+        query: str,
+        told: Told | None = None,
+    ) -> Iterator[Recommendation]:
+        """``entries`` explained, in their order, as many at once as the explainer likes.
 
         Args:
-            entry: a recommendation of the ranker's.
-            row: its item's.
-            taste: whom it was made for.
+            entries: recommendations of the ranker's.
+            rows: their items'.
+            taste: whom they were made for.
             liked: the rows of their history that they may be said to like.
             query: what they asked for.
+            told: hears what is written of one that is written alone, before it is verified.
         """
+        cases = (
+            self._case(entry, row, taste, liked, query)
+            for entry, row in zip(entries, rows.tolist(), strict=True)
+        )
+        explained = self.prepare().result().explain_each(cases, told)
+        for entry, explanation in zip(entries, explained, strict=True):
+            yield replace(entry, explanation=explanation)
+
+    def _case(
+        self, entry: Recommendation, row: int, taste: Taste, liked: Collection[int], query: str
+    ) -> Case:
+        """What is known of a recommendation; liked items with the largest influence on its score first."""
         catalog, history = self.ranker.catalog, taste.history
         influence = self.ranker.influence(taste, row)
         strongest = [
@@ -62,13 +82,12 @@ class Explaining:
             if influence[at] > 0 and int(history[at]) in liked
         ][:_CITED_HISTORY]
         cited = catalog.items(history[strongest])
-        case = Case(
+        return Case(
             catalog.items(np.array([row], np.intp))[0],
             tuple((item, float(influence[at])) for item, at in zip(cited, strongest, strict=True)),
             entry.contributions,
             query,
         )
-        return replace(entry, explanation=self.prepare().result().explain(case))
 
     def _load(self) -> Explainer:
         settings = self.workspace.settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -14,7 +14,7 @@ import numpy as np
 from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, load_encoder, load_tokenizer
 from llmrec.errors import RequestError, UnknownItemError, UnknownUserError
-from llmrec.explain import Explainer
+from llmrec.explain import Explainer, Told
 from llmrec.explaining import Explaining
 from llmrec.progress import NoProgress, Progress
 from llmrec.prompts import load_prompt
@@ -126,7 +126,7 @@ class Recommender:
         allowed = None if where is None else catalog.rows(catalog.table.matching(where))
         ranked = ranker.rank(request.taste, pool_size(k, diversity), hidden, allowed)
         found = self._recommendations(diverse(catalog, ranked, diversity, k))
-        return [self._explained(entry, request) for entry in found] if explain else found
+        return [*self._explained(found, request)] if explain else found
 
     def explain(
         self,
@@ -135,17 +135,31 @@ class Recommender:
         *,
         query: str = "",
         likes: Sequence[str] = (),
+        told: Told | None = None,
     ) -> Recommendation:
         """A recommendation with its explanation, for whoever :meth:`recommend` gave it to.
 
         To be called with the same user, query and likes; it lets a caller show a list before its explanations
-        are written.
+        are written. ``told`` is called with the text so far while it is written, before it is verified.
 
         Raises:
             RequestError: as for :meth:`recommend`.
         """
         self._refresh()
-        return self._explained(recommendation, self._request(user_id, query, likes))
+        (explained,) = self._explained([recommendation], self._request(user_id, query, likes), told)
+        return explained
+
+    def explain_each(
+        self,
+        recommendations: Sequence[Recommendation],
+        user_id: str | None = None,
+        *,
+        query: str = "",
+        likes: Sequence[str] = (),
+    ) -> Iterator[Recommendation]:
+        """Many as :meth:`explain` does one, as many at once as the explainer likes, in their order."""
+        self._refresh()
+        return self._explained(recommendations, self._request(user_id, query, likes))
 
     def similar(self, item_id: str, *, k: int = 10) -> list[Recommendation]:
         """The items whose text is nearest to an item's; scores are cosines, -1 to 1.
@@ -322,9 +336,12 @@ class Recommender:
             for entry, item in zip(ranked, items, strict=True)
         ]
 
-    def _explained(self, entry: Recommendation, request: _Request) -> Recommendation:
-        (row,) = self._rows_named([entry.item_id], "item")
-        return self._loaded.explaining(entry, int(row), request.taste, request.liked, request.query)
+    def _explained(
+        self, entries: Sequence[Recommendation], request: _Request, told: Told | None = None
+    ) -> Iterator[Recommendation]:
+        rows = self._rows_named([entry.item_id for entry in entries], "item")
+        who = request.taste, request.liked, request.query
+        return self._loaded.explaining.each(entries, rows, *who, told)
 
 
 def _check_count(k: int) -> None:

@@ -51,7 +51,7 @@ def demo(
     opened.close()
     with Recommender.open(root, progress) as recommender:
         found = recommender.recommend(user, k=10)
-        explained = (recommender.explain(entry, user) for entry in found[:_EXPLAINED])
+        explained = recommender.explain_each(found[:_EXPLAINED], user)
         if as_json:
             entries = [entry.to_json() for entry in (*explained, *found[_EXPLAINED:])]
             shelf = [answer.to_json() for answer in ask_shelf(_shelf(root), progress)]

@@ -15,7 +15,7 @@ from rich.text import Text
 from llmrec import __version__
 from llmrec.cli.index import WorkspaceOption
 from llmrec.cli.output import JsonOption, plain, print_json, print_table
-from llmrec.errors import LlmrecError
+from llmrec.errors import ConfigError, LlmrecError
 from llmrec.runtime.devices import device_name
 
 _PACKAGES = (
@@ -51,7 +51,8 @@ class Check:
 
 
 def doctor(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
-    """Check versions, device, models, the workspace's stores and free disk; exit 1 on a problem."""
+    """Check versions, device, models, the workspace's stores, its explainer if that is an endpoint, and free
+    disk; exit 1 on a problem."""
     from llmrec.workspace import find_workspace
 
     checks = [*_machine(), *_models(), *_workspace(find_workspace(workspace))]
@@ -100,6 +101,23 @@ def _models() -> Iterator[Check]:
             yield Check(asset.name, "ok", f"verified ({asset.role})")
 
 
+def _explainer(spec: str) -> Iterator[Check]:
+    """Whether an endpoint that the workspace's settings name answers."""
+    from llmrec.explain.generator import GenerationError, is_endpoint
+
+    if not is_endpoint(spec):
+        return
+    from llmrec.explain.endpoint import Endpoint
+
+    try:
+        endpoint = Endpoint.named(spec)
+        known, found = endpoint.check()
+        yield Check("explainer", "ok" if known else "note", found)
+    except (ConfigError, GenerationError) as error:
+        way_out = f" {error.hint}" if error.hint else ""
+        yield Check("explainer", "problem", f"{error.message}; explanations come from the template.{way_out}")
+
+
 def _workspace(root: Path) -> Iterator[Check]:
     from llmrec.workspace import SETTINGS, Workspace
 
@@ -119,5 +137,6 @@ def _workspace(root: Path) -> Iterator[Check]:
         )
         yield Check("items", "ok" if present else "note", found or "nothing is indexed yet")
         opened.close()
+        yield from _explainer(opened.settings.models.explainer)
     except LlmrecError as error:
         yield Check("workspace", "problem", str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -58,9 +58,9 @@ def recommend(
         found = recommender.recommend(
             user, k=k, query=query, likes=liked, where=where, exclude=ids(exclude), diversity=diversity
         )
-        explained = (
-            recommender.explain(entry, user, query=query, likes=liked) for entry in (found if explain else [])
-        )
+        explained: Iterator[Recommendation] = iter(())
+        if explain:
+            explained = recommender.explain_each(found, user, query=query, likes=liked)
         if as_json:
             entries = [*explained] if explain else found
             print_json({"user_id": user, "recommendations": [entry.to_json() for entry in entries]})

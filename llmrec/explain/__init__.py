@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from llmrec.explain.evidence import Case
 from llmrec.explain.explainer import Explainer, load_explainer
+from llmrec.explain.generator import Told
 
-__all__ = ["Case", "Explainer", "load_explainer"]
+__all__ = ["Case", "Explainer", "Told", "load_explainer"]

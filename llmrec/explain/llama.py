@@ -9,11 +9,12 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from llmrec.errors import ConfigError
-from llmrec.explain.generator import GenerationError
+from llmrec.explain.generator import GenerationError, Question, Told
 
 CONTEXT = 2048
 _BATCH = 256
@@ -21,7 +22,9 @@ _BYTES_PER_THREAD = 200_000_000
 
 
 class LlamaCpp:
-    """Generates deterministically (temperature 0), one answer at a time; safe to call from many threads.
+    """Generates deterministically, one answer at a time; safe to call from many threads.
+
+    The temperature is 0; what is asked again is sampled with a seed of its own.
 
     Args:
         path: a GGUF file with a chat template.
@@ -30,6 +33,8 @@ class LlamaCpp:
     Raises:
         ConfigError: llama.cpp cannot load the file.
     """
+
+    batch_size = 1
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         from xllamacpp import CommonParams, Server
@@ -65,27 +70,49 @@ class LlamaCpp:
         self, system: str, user: str, *, max_tokens: int, timeout: float, grammar: str | None = None
     ) -> str:
         """See :class:`llmrec.explain.generator.Generator`."""
+        return self._answer(Question(system, user, max_tokens, grammar), timeout, None)
+
+    def generate_all(
+        self, questions: Sequence[Question], *, timeout: float, told: Told | None = None
+    ) -> list[str | GenerationError]:
+        """See :class:`llmrec.explain.generator.ManyAtOnce`. It answers one after the other: more at once
+        would share the same cores."""
+        until = time.monotonic() + timeout
+        answers: list[str | GenerationError] = []
+        for question in questions:
+            try:
+                answers.append(self._answer(question, max(0.0, until - time.monotonic()), told))
+            except GenerationError as error:
+                answers.append(error)
+        return answers
+
+    def _answer(self, question: Question, timeout: float, told: Told | None) -> str:
         deadline = time.monotonic() + timeout
         request: dict[str, Any] = {
-            "messages": [{"role": "system", "content": system}, {"role": "user", "content": user}],
-            "max_tokens": max_tokens,
-            "temperature": 0,
-            "seed": 0,
+            "messages": [
+                {"role": "system", "content": question.system},
+                {"role": "user", "content": question.user},
+            ],
+            "max_tokens": question.max_tokens,
+            "temperature": 0.7 if question.again else 0,
+            "seed": int(question.again),
             "cache_prompt": True,
             "stream": True,
             "return_progress": True,
         }
-        if grammar is not None:
-            request["grammar"] = grammar
+        if question.grammar is not None:
+            request["grammar"] = question.grammar
         if not self._lock.acquire(timeout=timeout):
-            raise GenerationError(f"no answer within {timeout:g} s: the model is busy")
+            raise GenerationError(f"no answer within {timeout:.3g} s: the model is busy")
         try:
-            answer = _Answer(deadline)
+            answer = _Answer(deadline, told)
             self._server.handle_chat_completions(request, answer)
         finally:
             self._lock.release()
+        if answer.raised is not None:
+            raise answer.raised
         if answer.late:
-            raise GenerationError(f"no answer within {timeout:g} s")
+            raise GenerationError(f"no answer within {timeout:.3g} s")
         if answer.error:
             raise GenerationError(f"llama.cpp: {answer.error}")
         return answer.text.strip()
@@ -94,17 +121,28 @@ class LlamaCpp:
 class _Answer:
     """Gathers a streamed answer; returning True tells llama.cpp to stop."""
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, deadline: float, told: Told | None) -> None:
+        self.deadline, self.told = deadline, told
         self.text = ""
         self.error = ""
         self.late = False
+        self.raised: BaseException | None = None
 
     def __call__(self, chunk: dict[str, Any]) -> bool:
+        try:
+            return self._take(chunk)
+        except BaseException as error:  # of whoever is told, or Ctrl-C; it would be lost in llama.cpp
+            self.raised = error
+            return True
+
+    def _take(self, chunk: dict[str, Any]) -> bool:
         if "error" in chunk:
             self.error = str(chunk["error"].get("message", chunk["error"]))
             return True
         for choice in chunk.get("choices", ()):
-            self.text += choice.get("delta", {}).get("content") or ""
+            if piece := choice.get("delta", {}).get("content"):
+                self.text += piece
+                if self.told is not None:
+                    self.told(self.text.strip())
         self.late = time.monotonic() > self.deadline
         return self.late

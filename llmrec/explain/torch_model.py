@@ -46,6 +46,11 @@ class ChatTokenizer:
         end: int | None = self._tokenizer.eos_token_id
         return end
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What ids say, without special tokens."""
+        said: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return said
+
     def tokens(self, text: str) -> list[int]:
         """Ids of a text, without special ones."""
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]

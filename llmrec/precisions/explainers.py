@@ -199,7 +199,7 @@ class _Asking:
         contenders: Contenders[Weighed],
         cases: Sequence[Case],
     ) -> None:
-        self.settings = workspace.settings.explain.model_copy(update={"timeout": _PATIENCE})
+        self.settings = workspace.settings.explain.model_copy(update={"timeout": _PATIENCE, "tries": 1})
         self.prompt = load_prompt(self.settings.prompt, workspace.root / "prompts")
         self.verifier = Verifier(catalog.titles())
         self.source, self.models, self.cases = source, contenders.models, cases

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from shop import index_shop, item_rows, make_workspace, write_items, write_shop
 
 from llmrec.cli.main import run
 from llmrec.cli.output import plain
+from tests.explain.completions import Script, serving, stream
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,55 @@ def test_a_workspace_prompt_wins_and_reencodes(llmrec: Command, tmp_path: Path) 
     assert indexed["encoded"] == 12
     rendered = json_of(llmrec("prompts", "render", "coffee-1", "--json", cwd=workspace.root))
     assert rendered["document"] == "The Moka Pot Aluminium"
+
+
+def test_doctor_asks_an_endpoint_that_the_settings_name(llmrec: Command, tmp_path: Path) -> None:
+    workspace, _, _ = index_shop(tmp_path)
+    workspace.close()
+    settings = workspace.root / "llmrec.toml"
+    before = settings.read_text("utf-8")
+    with serving(Script([stream("Hello.")], models=("small",))) as script:
+        found = {}
+        for model in ("small", "other"):
+            settings.write_text(with_explainer(before, f"openai:{script.url}#{model}"), "utf-8")
+            report = json_of(llmrec("doctor", "--json", cwd=workspace.root))
+            (found[model],) = (check for check in report["checks"] if check["what"] == "explainer")
+    assert [found[model]["status"] for model in ("small", "other")] == ["ok", "note"]
+    assert "answers and has small" in found["small"]["found"]
+    settings.write_text(with_explainer(before, f"openai:{script.url}#small"), "utf-8")
+    gone = llmrec("doctor", cwd=workspace.root)
+    assert gone.returncode == 1
+    assert "explanations come from the template" in " ".join(gone.stdout.split())
+
+
+def test_an_endpoint_explains_a_list(llmrec: Command, tmp_path: Path) -> None:
+    def explain(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        asked = body["messages"][1]["content"]
+        (liked,) = re.findall(r'^\[1\] You liked "(.*)"', asked, re.MULTILINE)
+        (title,) = re.findall(r'^Why "(.*)"', asked, re.MULTILINE)
+        stream(f'You may like "{title}" ', f'because you liked "{liked}" [1].')(handler, body)
+
+    workspace, _, _ = index_shop(tmp_path)
+    workspace.close()
+    settings = workspace.root / "llmrec.toml"
+    with serving(Script([explain], refuses=("grammar", "response_format"))) as script:
+        spec = f"openai:{script.url}#small"
+        settings.write_text(with_explainer(settings.read_text("utf-8"), spec), "utf-8")
+        command = "recommend", "u0", "-k", "3", "--explain", "--json"
+        entries = json_of(llmrec(*command, cwd=workspace.root))["recommendations"]
+        asked = len(script.asked)
+        again = json_of(llmrec(*command, cwd=workspace.root))["recommendations"]
+    assert [entry["explanation"]["source"] for entry in entries] == ["model"] * 3
+    for entry in entries:
+        assert entry["explanation"]["text"].startswith(f'You may like "{entry["title"]}" because')
+    assert again == entries
+    assert len(script.asked) == asked, "they are kept in the workspace"
+
+
+def with_explainer(settings: str, spec: str) -> str:
+    """Settings of the shop that name another explainer."""
+    assert '"plugin:liar"' in settings
+    return settings.replace('"plugin:liar"', f'"{spec}"')
 
 
 def test_doctor_reports_store_health(llmrec: Command, tmp_path: Path) -> None:

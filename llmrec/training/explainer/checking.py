@@ -65,12 +65,12 @@ def check(
         cases: at least one.
         verifier: of their catalog.
         prompt: see :class:`llmrec.explain.explainer.Explainer`.
-        settings: of explanations; their timeout is not kept.
+        settings: of explanations; their timeout is not kept, and there is one try.
         task: counts answers.
         grammar: whether the answers are held to the grammar, as they are in use.
     """
     writer = generator if grammar else Ungoverned(generator)
-    patient = settings.model_copy(update={"timeout": _PATIENCE})
+    patient = settings.model_copy(update={"timeout": _PATIENCE, "tries": 1})
     explainer = Explainer(writer, verifier, prompt, patient)
     texts, seconds = [], []
     for case in cases:
