@@ -29,14 +29,15 @@ STAGES = [
     {"store"},
     {"rank"},
     {"evaluate"},
-    {"explain"},
+    {"explain", "reports"},
     {"workspace"},
     {"users"},
     {"training"},
     {"explaining", "evaluating"},
     {"tuning"},
     {"indexing", "recommender", "asking"},
-    {"adapters", "demo", "precisions"},
+    {"adapters", "demo", "experiments", "precisions"},
+    {"api"},
     {"cli"},
 ]
 STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from llmrec.precisions.report import Sample, report, write
+from llmrec.precisions.report import Sample, report
 
-__all__ = ["Sample", "report", "write"]
+__all__ = ["Sample", "report"]

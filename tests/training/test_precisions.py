@@ -18,9 +18,10 @@ from llmrec.adapters import compare
 from llmrec.cli.main import run
 from llmrec.errors import EvaluationError, TrainingError
 from llmrec.evaluate.splits import LEAVE_LAST_OUT
-from llmrec.precisions import Sample, report, write
+from llmrec.precisions import Sample, report
 from llmrec.precisions.encoders import compare_encoders
 from llmrec.rank.catalog import Catalog
+from llmrec.reports import write
 from llmrec.runtime import weights
 from llmrec.training.validation import Validation
 from llmrec.workspace import Workspace
