@@ -38,6 +38,7 @@ STAGES = [
     {"indexing", "recommender", "asking"},
     {"adapters", "demo", "experiments", "precisions"},
     {"api"},
+    {"api", "plotting"},
     {"cli"},
 ]
 STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}
@@ -55,6 +56,7 @@ HEAVY = {
     "matplotlib",
     "peft",
     "pandas",
+    "sklearn",
     *MEDIA,
 }
 MAX_LINES = 350
