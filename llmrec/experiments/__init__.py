@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from llmrec.experiments.comparing import Sample, compare
+from llmrec.experiments.comparing import compare
 from llmrec.experiments.results import results
+from llmrec.training.validation import Sample
 
 __all__ = ["Sample", "compare", "results"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from llmrec.encode import load_encoder
@@ -21,23 +21,8 @@ from llmrec.progress import NoProgress, Progress
 from llmrec.prompts import Prompt, load_prompt
 from llmrec.rank.catalog import Catalog
 from llmrec.reports import header, write
-from llmrec.training.validation import Validation
+from llmrec.training.validation import Sample, Validation
 from llmrec.workspace import Snapshot, Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What is asked at most.
-
-    Args:
-        items: that are ranked; all that the users chose are among them, so that there may be more.
-        users: that they are ranked for.
-        explanations: that are written by each prompt.
-    """
-
-    items: int = 1000
-    users: int = 300
-    explanations: int = 20
 
 
 def compare(

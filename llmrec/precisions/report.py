@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from llmrec.evaluate.splits import LEAVE_LAST_OUT
@@ -12,20 +12,11 @@ from llmrec.precisions.explainers import PRECISIONS as OF_EXPLAINERS, compare_ex
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.reports import header
-from llmrec.training.validation import Validation
+from llmrec.training.validation import Sample, Validation
 from llmrec.workspace import Workspace
 
 PRECISIONS = {"encoder": OF_ENCODERS, "explainer": OF_EXPLAINERS}
 """By role, float32 first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What is asked at most: items that are ranked, users that they are ranked for, and explanations."""
-
-    items: int = 1000
-    users: int = 300
-    explanations: int = 20
 
 
 def report(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +20,21 @@ from llmrec.training.judge import Questions, choose_cases
 from llmrec.training.settings import TrainingSettings
 from llmrec.users import UserTexts
 from llmrec.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a comparison asks at most.
+
+    Args:
+        items: that are ranked; all that the users chose are among them, so that there may be more.
+        users: that they are ranked for.
+        explanations: that each contender writes.
+    """
+
+    items: int = 1000
+    users: int = 300
+    explanations: int = 20
 
 
 class Validation:
