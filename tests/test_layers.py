@@ -29,14 +29,16 @@ STAGES = [
     {"store"},
     {"rank"},
     {"evaluate"},
-    {"explain"},
+    {"explain", "reports"},
     {"workspace"},
     {"users"},
     {"training"},
     {"explaining", "evaluating"},
     {"tuning"},
     {"indexing", "recommender", "asking"},
-    {"adapters", "demo", "precisions"},
+    {"adapters", "demo", "experiments", "precisions"},
+    {"api"},
+    {"api", "plotting"},
     {"cli"},
 ]
 STAGE_OF = {name: position for position, names in enumerate(STAGES) for name in names}
@@ -54,6 +56,7 @@ HEAVY = {
     "matplotlib",
     "peft",
     "pandas",
+    "sklearn",
     *MEDIA,
 }
 MAX_LINES = 350

@@ -11,7 +11,14 @@ import pytest
 
 import llmrec
 from llmrec.errors import PromptError
-from llmrec.prompts import builtin_folder, load_prompt, parse_prompt, prompt_files
+from llmrec.prompts import (
+    builtin_folder,
+    copy_prompt,
+    load_prompt,
+    parse_prompt,
+    prompt_files,
+    versions,
+)
 
 SHIPPED = {
     "item": ("title", "categories", "fields"),
@@ -137,6 +144,71 @@ def test_the_last_folder_wins_over_the_shipped_prompts(tmp_path: Path) -> None:
     assert set(prompt_files(first, last)) == {*SHIPPED, "extra"}
     assert load_prompt("user", first).path == builtin_folder() / "user.j2"
     assert load_prompt("item", tmp_path / "no such folder").path == builtin_folder() / "item.j2"
+
+
+def write(folder: Path, stem: str, version: int, body: str = "{{ title }}") -> Path:
+    """A prompt called ``item`` in a file of that stem."""
+    folder.mkdir(exist_ok=True)
+    text = prompt_text(body, name="item").replace("version = 3", f"version = {version}")
+    path = folder / f"{stem}.j2"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_version_is_the_file_that_says_so(tmp_path: Path) -> None:
+    folder = tmp_path / "prompts"
+    own, second = write(folder, "item", 5, "own"), write(folder, "item@2", 2, "second")
+    assert load_prompt("item", folder).path == load_prompt("item@5", folder).path == own
+    assert load_prompt("item@2", folder).path == second
+    assert load_prompt("item@1", folder).path == builtin_folder() / "item.j2"
+    assert [prompt.spec for prompt in versions("item", folder)] == ["item@1", "item@2", "item@5"]
+    first = write(folder, "item@1", 1, "first")
+    assert load_prompt("item@1", folder).path == first, "the workspace's wins"
+    assert versions("item", folder)[0].path == first
+    with pytest.raises(PromptError, match="no prompt 'item@3'") as caught:
+        load_prompt("item@3", folder)
+    assert "item@1, item@2, item@5" in str(caught.value)
+
+
+def test_two_files_of_one_version_are_not_chosen_between(tmp_path: Path) -> None:
+    write(tmp_path, "item", 2)
+    write(tmp_path, "item@2", 2)
+    with pytest.raises(PromptError, match=r"item@2\.j2 and item\.j2 both say version 2"):
+        load_prompt("item@2", tmp_path)
+
+
+@pytest.mark.parametrize("stem", ["item@3", "terse"])
+def test_a_file_and_its_header_agree(tmp_path: Path, stem: str) -> None:
+    write(tmp_path, stem, 2)
+    with pytest.raises(PromptError, match=rf"{stem}\.j2:1: its header says item@2"):
+        load_prompt(stem, tmp_path)
+
+
+@pytest.mark.parametrize("spec", ["", "@2", "item@", "item@02", "item@x", "item@1@2", "../item", "item@-1"])
+def test_a_name_that_is_none(tmp_path: Path, spec: str) -> None:
+    with pytest.raises(PromptError, match="no prompt"):
+        load_prompt(spec, tmp_path)
+
+
+def test_a_copy_is_the_next_version(tmp_path: Path) -> None:
+    folder = tmp_path / "prompts"
+    copy = copy_prompt("item", folder)
+    assert (copy.spec, copy.path) == ("item@2", folder / "item@2.j2")
+    shipped = (builtin_folder() / "item.j2").read_text("utf-8")
+    assert copy.path.read_text("utf-8") == shipped.replace("version = 1", "version = 2")
+    assert load_prompt("item", folder).path == builtin_folder() / "item.j2", "what is used does not change"
+    copy.path.write_text(
+        copy.path.read_text("utf-8").replace("{{ title }}", "version = 9 {{ title }}"), "utf-8"
+    )
+    third = copy_prompt("item@2", folder)
+    assert (third.spec, third.body) == ("item@3", load_prompt("item@2", folder).body)
+    assert copy_prompt("item@1", folder).body == load_prompt("item").body
+
+
+def test_a_copy_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "prompts").write_text("a file")
+    with pytest.raises(PromptError, match="cannot be written"):
+        copy_prompt("item", tmp_path / "prompts")
 
 
 def test_an_unknown_prompt_names_the_choices() -> None:

@@ -57,8 +57,9 @@ def compare(
 
     Accuracy is that on validation; the report is kept in the workspace's reports/.
     """
-    from llmrec.precisions import Sample, report, write
+    from llmrec.precisions import Sample, report
     from llmrec.precisions.report import PRECISIONS
+    from llmrec.reports import write
     from llmrec.workspace import Workspace, find_workspace
 
     roles = [role.value] if role else [*PRECISIONS]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Spans = Mapping[str, Mapping[str, float]]
 """Label to ``mean``, ``low`` and ``high``."""
 
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#7f7f7f")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c564b", "#7f7f7f")
 """Okabe and Ito's colours, which the colour-blind tell apart, and two more."""
 _STYLE = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9, "axes.axisbelow": True}
 
@@ -44,22 +44,22 @@ def plots(document: Mapping[str, Any]) -> dict[str, str]:
     return drawn
 
 
+def draw_spans(axes: Axes, spans: Spans, label: str) -> None:
+    """A point with its interval for each label, from top to bottom; ``label`` names the axis of values."""
+    for place, span in enumerate(spans.values()):
+        axes.plot([span["low"], span["high"]], [place, place], color=COLORS[0], linewidth=2)
+        axes.plot(span["mean"], place, "o", color=COLORS[0])
+    axes.set_yticks(range(len(spans)), [*spans])
+    axes.set_ylim(len(spans) - 0.5, -0.5)
+    axes.set_xlabel(label)
+    if all(span["low"] >= 0 for span in spans.values()):
+        axes.set_xlim(left=0)
+    else:
+        axes.axvline(0, color="#999999", linewidth=1)
+
+
 def _spans(spans: Spans, label: str) -> str:
-    """A point with its interval for each label, from top to bottom."""
-
-    def draw(axes: Axes) -> None:
-        for place, span in enumerate(spans.values()):
-            axes.plot([span["low"], span["high"]], [place, place], color=_COLORS[0], linewidth=2)
-            axes.plot(span["mean"], place, "o", color=_COLORS[0])
-        axes.set_yticks(range(len(spans)), [*spans])
-        axes.set_ylim(len(spans) - 0.5, -0.5)
-        axes.set_xlabel(label)
-        if all(span["low"] >= 0 for span in spans.values()):
-            axes.set_xlim(left=0)
-        else:
-            axes.axvline(0, color="#999999", linewidth=1)
-
-    return _svg(draw, 1.0 + 0.3 * len(spans), label)
+    return _svg(lambda axes: draw_spans(axes, spans, label), 1.0 + 0.3 * len(spans), label)
 
 
 def _lines(buckets: Sequence[Mapping[str, Any]]) -> str:
@@ -70,7 +70,7 @@ def _lines(buckets: Sequence[Mapping[str, Any]]) -> str:
         for place, name in enumerate(names):
             spans = [bucket["models"][name] for bucket in buckets]
             across = [at + 0.6 * ((place + 0.5) / len(names) - 0.5) for at in range(len(buckets))]
-            color, marker = _COLORS[place % len(_COLORS)], "os^"[place // len(_COLORS) % 3]
+            color, marker = COLORS[place % len(COLORS)], "os^"[place // len(COLORS) % 3]
             means = [span["mean"] for span in spans]
             axes.plot(across, means, marker, markersize=4, color=color, label=name)
             axes.vlines(across, [span["low"] for span in spans], [span["high"] for span in spans], color)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from llmrec.precisions.report import Sample, report, write
+from llmrec.precisions.report import report
+from llmrec.training.validation import Sample
 
-__all__ = ["Sample", "report", "write"]
+__all__ = ["Sample", "report"]

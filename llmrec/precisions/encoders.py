@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 
 from llmrec.config import EncoderSettings
 from llmrec.encode import load_encoder
-from llmrec.encode.base import Kind
 from llmrec.encode.load import engine_of
 from llmrec.encode.transformer import TransformerEncoder
+from llmrec.encode.turns import Turns
 from llmrec.evaluate.statistics import Difference, Values, difference
 from llmrec.precisions.contenders import REFERENCE, Contenders, LeftOut, load_all
-from llmrec.progress import NoProgress, Progress, Task
+from llmrec.progress import NoProgress, Progress
 from llmrec.rank.channel import Scores
 from llmrec.rank.log import Rows
 from llmrec.runtime.plugins import is_plugin
@@ -27,11 +26,6 @@ from llmrec.users import UserWriter
 from llmrec.workspace import Encoding, Workspace
 
 PRECISIONS = (REFERENCE, "bfloat16", "int8", "nf4")
-
-_AT_ONCE = 128
-"""Texts of a turn: enough for full batches, few enough that turns come often."""
-_WARM_UP = 32
-"""Texts that each encodes before the clock starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +128,19 @@ def compare_encoders(
     """
     catalog, questions = validation.catalog, validation.questions
     wanted = [REFERENCE, *(name for name in PRECISIONS if name in precisions and name != REFERENCE)]
-    candidates = _candidates(questions, len(catalog), items)
+    candidates = questions.candidates(items)
     settings = {name: _settings(workspace.settings.encoder, name) for name in wanted}
     contenders = _load(encoding, settings, progress)
     rows: tuple[EncoderRow, ...] = ()
     if contenders.models:
         writer = UserWriter(workspace, catalog, contenders.models[REFERENCE])
-        turns = _Turns(contenders.models)
+        turns = Turns(contenders.models)
         documents, texts = _documents(validation, candidates), writer.texts(validation.asked)
         total = len(contenders.models) * (len(documents) + sum(map(bool, texts)))
         with progress.task("Encoding in turns", total=total, unit="texts") as task:
-            of_items = turns.encode(documents, "item", task)
-            of_users = turns.encode(texts, "user", task)
-        rows = tuple(_rows(turns, settings, questions, candidates, of_items, of_users))
+            of_items = turns.encode(dict.fromkeys(contenders.models, documents), "item", task)
+            of_users = turns.encode(dict.fromkeys(contenders.models, texts), "user", task)
+        rows = tuple(_rows(contenders.models, turns, settings, questions, candidates, of_items, of_users))
     return EncoderReport(
         workspace.settings.models.encoder,
         encoding.adapter,
@@ -179,14 +173,6 @@ def _settings(settings: EncoderSettings, precision: str) -> EncoderSettings:
     return settings.model_copy(update={"engine": engine, "precision": precision})
 
 
-def _candidates(questions: Questions, size: int, count: int) -> Rows:
-    """Rows of the targets, and others at random until there are ``count``, ascending."""
-    targets = np.unique(np.concatenate([case.targets for case in questions.cases]))
-    others = np.setdiff1d(np.arange(size), targets)
-    drawn = np.random.default_rng(0).permutation(others)[: max(0, count - len(targets))]
-    return np.sort(np.concatenate([targets, drawn]))
-
-
 def _documents(validation: Validation, rows: Rows) -> list[str]:
     """The documents at ``rows``, ascending."""
     found: list[str] = []
@@ -198,38 +184,9 @@ def _documents(validation: Validation, rows: Rows) -> list[str]:
     return found
 
 
-class _Turns:
-    """Encoders that take their turns at the same texts, and the seconds of each turn."""
-
-    def __init__(self, encoders: Mapping[str, TransformerEncoder]) -> None:
-        self.encoders = encoders
-        self.seconds: dict[str, list[float]] = {name: [] for name in encoders}
-        self.texts = 0
-
-    def encode(self, texts: Sequence[str], kind: Kind, task: Task) -> dict[str, Scores]:
-        """Vectors by each, (texts, dimension); zeros for a user's empty text, of whom nothing is known."""
-        vectors = {
-            name: np.zeros((len(texts), encoder.dimension), np.float32)
-            for name, encoder in self.encoders.items()
-        }
-        said = [at for at, text in enumerate(texts) if text or kind == "item"]
-        for encoder in self.encoders.values():
-            encoder.encode([texts[at] for at in said[:_WARM_UP]], kind=kind)
-        for start in range(0, len(said), _AT_ONCE):
-            rows = said[start : start + _AT_ONCE]
-            some = [texts[at] for at in rows]
-            for name, encoder in self.encoders.items():
-                task.note(name)
-                began = time.perf_counter()
-                vectors[name][rows] = encoder.encode(some, kind=kind)
-                self.seconds[name].append(time.perf_counter() - began)
-                task.advance(len(rows))
-        self.texts += len(said)
-        return vectors
-
-
 def _rows(
-    turns: _Turns,
+    encoders: Mapping[str, TransformerEncoder],
+    turns: Turns,
     settings: Mapping[str, EncoderSettings],
     questions: Questions,
     candidates: Rows,
@@ -238,7 +195,7 @@ def _rows(
 ) -> list[EncoderRow]:
     found: list[EncoderRow] = []
     reference = np.concatenate([items[REFERENCE], users[REFERENCE]])
-    for name, encoder in turns.encoders.items():
+    for name, encoder in encoders.items():
         values = questions.values(items[name], users[name], candidates)
         cosines = (np.concatenate([items[name], users[name]]) * reference).sum(axis=1)
         found.append(
@@ -246,7 +203,7 @@ def _rows(
                 name,
                 engine_of(settings[name]),
                 encoder.weight_bytes,
-                turns.texts / sum(turns.seconds[name]),
+                turns.texts[name] / sum(turns.seconds[name]),
                 float(np.median(np.divide(turns.seconds[REFERENCE], turns.seconds[name]))),
                 float(cosines[reference.any(axis=1)].mean()),
                 values,

@@ -13,7 +13,7 @@ from llmrec.encode.gguf import model_folder_of
 from llmrec.errors import AssetError, ConfigError, MissingExtraError
 from llmrec.evaluate.statistics import Difference, Values, difference
 from llmrec.explain import Case, Explainer, template
-from llmrec.explain.evidence import HISTORY, gather
+from llmrec.explain.evidence import gather
 from llmrec.explain.explainer import messages
 from llmrec.explain.generator import gguf_file
 from llmrec.explain.requantize import format_of, q8_0
@@ -26,7 +26,6 @@ from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog
 from llmrec.runtime.folders import engine_folder
 from llmrec.runtime.plugins import is_plugin
-from llmrec.training.judge import Questions
 from llmrec.training.validation import Validation
 from llmrec.workspace import Workspace
 
@@ -135,7 +134,7 @@ def compare_explainers(
     """
     spec = workspace.settings.models.explainer
     wanted = [REFERENCE, *(name for name in PRECISIONS if name in precisions and name != REFERENCE)]
-    cases = _cases(validation.catalog, validation.questions)
+    cases = validation.explanations()
     rows: tuple[ExplainerRow, ...] = ()
     try:
         source = _Source(spec, progress)
@@ -146,18 +145,6 @@ def compare_explainers(
         left_out = contenders.left_out
         rows = tuple(_Asking(workspace, validation.catalog, source, contenders, cases)(progress))
     return ExplainerReport(spec, len(cases), rows, left_out)
-
-
-def _cases(catalog: Catalog, questions: Questions) -> list[Case]:
-    """What users chose next, with the nearest items of what they had chosen before."""
-    found = []
-    for case in questions.cases:
-        history, target = questions.split.history(case), case.targets[:1]
-        nearness = catalog.vectors(history) @ catalog.vectors(target)[0]
-        nearest = np.argsort(-nearness, kind="stable")[:HISTORY]
-        moved = zip(catalog.items(history[nearest]), nearness[nearest].tolist(), strict=True)
-        found.append(Case(catalog.items(target)[0], tuple(moved), {}))
-    return found
 
 
 class _Source:

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-from llmrec import __version__
-from llmrec.errors import EvaluationError
 from llmrec.evaluate.splits import LEAVE_LAST_OUT
 from llmrec.precisions.encoders import PRECISIONS as OF_ENCODERS, compare_encoders
 from llmrec.precisions.explainers import PRECISIONS as OF_EXPLAINERS, compare_explainers
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
-from llmrec.runtime.devices import device_name
-from llmrec.training.validation import Validation
+from llmrec.reports import header
+from llmrec.training.validation import Sample, Validation
 from llmrec.workspace import Workspace
 
 PRECISIONS = {"encoder": OF_ENCODERS, "explainer": OF_EXPLAINERS}
 """By role, float32 first."""
-
-_PACKAGES = ("openvino", "torch", "transformers", "bitsandbytes", "xllamacpp")
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What is asked at most: items that are ranked, users that they are ranked for, and explanations."""
-
-    items: int = 1000
-    users: int = 300
-    explanations: int = 20
 
 
 def report(
@@ -64,11 +44,7 @@ def report(
     present = workspace.require_present()
     encoding = workspace.require_encoder(present.snapshot)
     catalog = Catalog(present.table, workspace.settings.rank.exact_items)
-    document: dict[str, Any] = {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "protocol": {"split": LEAVE_LAST_OUT, "stage": "validation", "sample": asdict(sample)},
-        "machine": {"device": device_name(), "cores": os.cpu_count(), "versions": _versions()},
-    }
+    document = header(asdict(sample))
     if "encoder" in roles:
         validation = Validation(workspace, catalog, LEAVE_LAST_OUT, sample.users)
         document["encoder"] = compare_encoders(
@@ -88,33 +64,3 @@ def report(
             progress=progress,
         ).to_json()
     return document
-
-
-def write(document: dict[str, Any], folder: Path) -> Path:
-    """Write ``report.json`` into a new folder, whole or not at all; returns its path.
-
-    Raises:
-        EvaluationError: the folder is there already, or cannot be written.
-    """
-    part = folder.with_name(f".{folder.name}.part")
-    try:
-        shutil.rmtree(part, ignore_errors=True)  # of a run that was killed
-        part.mkdir(parents=True)
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2)
-        (part / "report.json").write_text(f"{text}\n", encoding="utf-8")
-        part.rename(folder)
-    except OSError as error:
-        raise EvaluationError(f"{folder}: the report cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return folder / "report.json"
-
-
-def _versions() -> dict[str, str]:
-    found = {"llmrec": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # an extra's; its rows are left out, with that reason
-            continue
-    return found

@@ -41,6 +41,13 @@ class Questions:
         """Numbers of the texts of the histories."""
         return range(self.first_text, self.first_text + len(self.cases))
 
+    def candidates(self, count: int) -> Rows:
+        """Rows of the items that were chosen, and others at random until there are ``count``, ascending."""
+        targets = np.unique(np.concatenate([case.targets for case in self.cases]))
+        others = np.setdiff1d(np.arange(self.split.log.size), targets)
+        drawn = np.random.default_rng(0).permutation(others)[: max(0, count - len(targets))]
+        return np.sort(np.concatenate([targets, drawn]))
+
     def values(self, items: Scores, users: Scores, candidates: Rows | None = None) -> dict[str, Values]:
         """NDCG@10, recall@10 and reciprocal rank of each user, all items but the known ones ranked, (users,).
 

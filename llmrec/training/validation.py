@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
 
 from llmrec.encode import Encoder
 from llmrec.errors import AdapterError, TrainingError
 from llmrec.evaluate.splits import SPLITS
 from llmrec.evaluate.statistics import Values
+from llmrec.explain import Case
+from llmrec.explain.evidence import HISTORY
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores
 from llmrec.rank.log import Log, Rows
@@ -15,6 +20,21 @@ from llmrec.training.judge import Questions, choose_cases
 from llmrec.training.settings import TrainingSettings
 from llmrec.users import UserTexts
 from llmrec.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a comparison asks at most.
+
+    Args:
+        items: that are ranked; all that the users chose are among them, so that there may be more.
+        users: that they are ranked for.
+        explanations: that each contender writes.
+    """
+
+    items: int = 1000
+    users: int = 300
+    explanations: int = 20
 
 
 class Validation:
@@ -49,6 +69,17 @@ class Validation:
         count = settings.validation_users if users is None else users
         cases = choose_cases(stage, count, settings.seed)
         self.questions = Questions(stage, cases, len(catalog))
+
+    def explanations(self) -> list[Case]:
+        """What the users chose next, to be explained by the items of their history that are nearest to it."""
+        found = []
+        for case in self.questions.cases:
+            history, target = self.questions.split.history(case), case.targets[:1]
+            nearness = self.catalog.vectors(history) @ self.catalog.vectors(target)[0]
+            nearest = np.argsort(-nearness, kind="stable")[:HISTORY]
+            moved = zip(self.catalog.items(history[nearest]), nearness[nearest].tolist(), strict=True)
+            found.append(Case(self.catalog.items(target)[0], tuple(moved), {}))
+        return found
 
     @property
     def asked(self) -> list[tuple[str, Rows]]:

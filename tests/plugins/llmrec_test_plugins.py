@@ -124,3 +124,28 @@ class Liar:
         self, system: str, user: str, *, max_tokens: int, timeout: float, grammar: str | None = None
     ) -> str:
         return 'You may like it because you liked "The Film That Does Not Exist" [1].'
+
+
+class Quoter:
+    """An explainer that cites one liked item, two where its prompt asks for both, and one wrongly on request.
+
+    Where ``LLMREC_TEST_ANSWERS`` names a file, the title of what it explains is appended to it as a line;
+    where that then has as many lines as ``LLMREC_TEST_STOP`` says, the process is interrupted as by Ctrl-C.
+    """
+
+    fingerprint = "quoter-1"
+
+    def generate(
+        self, system: str, user: str, *, max_tokens: int, timeout: float, grammar: str | None = None
+    ) -> str:
+        (title,) = re.findall(r'^Why "(.*)"\?$', user, re.MULTILINE)
+        if log := os.environ.get("LLMREC_TEST_ANSWERS"):
+            with Path(log).open("a", encoding="utf-8") as file:
+                file.write(title + "\n")
+            if len(Path(log).read_text("utf-8").splitlines()) == int(os.environ.get("LLMREC_TEST_STOP", "0")):
+                raise KeyboardInterrupt
+        liked = [f'"{name}" [{number}]' for number, name in re.findall(r'\[(\d)\] You liked "(.*?)"', user)]
+        said = (
+            f'You may like "{title}" because you liked {" and ".join(liked[: 2 if "both" in system else 1])}'
+        )
+        return f"{said}. It is a musical [1]." if "musical" in system else f"{said}."

@@ -18,9 +18,10 @@ from llmrec.adapters import compare
 from llmrec.cli.main import run
 from llmrec.errors import EvaluationError, TrainingError
 from llmrec.evaluate.splits import LEAVE_LAST_OUT
-from llmrec.precisions import Sample, report, write
-from llmrec.precisions.encoders import _candidates, compare_encoders
+from llmrec.precisions import Sample, report
+from llmrec.precisions.encoders import compare_encoders
 from llmrec.rank.catalog import Catalog
+from llmrec.reports import write
 from llmrec.runtime import weights
 from llmrec.training.validation import Validation
 from llmrec.workspace import Workspace
@@ -114,7 +115,7 @@ def test_candidates_are_the_targets_and_others(root: Path) -> None:
     questions = Validation(workspace, catalog, LEAVE_LAST_OUT, 4).questions
     workspace.close()
     targets = {int(row) for case in questions.cases for row in case.targets}
-    few, some, all_ = (_candidates(questions, 25, count) for count in (1, 10, 99))
+    few, some, all_ = (questions.candidates(count) for count in (1, 10, 99))
     assert set(few) == targets
     assert targets < set(some)
     assert (len(some), len(set(some))) == (10, 10)
