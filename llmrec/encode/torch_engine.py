@@ -12,7 +12,7 @@ from llmrec.encode.batches import Batch
 from llmrec.encode.folder import ModelFolder
 from llmrec.errors import AssetError
 from llmrec.runtime.libraries import quiet
-from llmrec.runtime.weights import FEW_BITS, few_bits, weight_bytes
+from llmrec.runtime.weights import FEW_BITS, few_bits, import_bitsandbytes, weight_bytes
 
 
 class TorchEngine:
@@ -72,6 +72,7 @@ def load_sentence_transformer(folder: ModelFolder, device: str, dtype: Any, prec
         AssetError: the weights cannot be loaded.
         MissingExtraError: bitsandbytes is needed and not installed.
     """
+    import_bitsandbytes()  # sentence-transformers imports PEFT, and that bitsandbytes
     from sentence_transformers import SentenceTransformer
 
     packed = few_bits(precision, device, dtype) if precision in FEW_BITS else {}

@@ -15,6 +15,7 @@ from llmrec.training.adapter import CARD, write_folder
 from llmrec.training.corpus import Corpus
 from llmrec.training.judge import judge
 from llmrec.training.material import Base, Material
+from llmrec.training.running import in_bfloat16
 from llmrec.training.runs import Finetuned, Record, Shelf, disk, owned, require
 from llmrec.training.settings import TrainingSettings
 from llmrec.training.train import train, trainable
@@ -88,6 +89,7 @@ class _Run:
             questions=self.material.questions,
             pad_token=self.base.folder.pad_token,
             tokens=self.settings.mini_batch_tokens,
+            bfloat16=in_bfloat16(self.settings),
         )
         before = self._before(ask) if known is None else known
         trained = train(

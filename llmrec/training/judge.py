@@ -81,21 +81,26 @@ def choose_cases(split: Split, count: int, seed: int) -> tuple[Case, ...]:
 
 
 def judge(
-    model: Any, corpus: Corpus, questions: Questions, pad_token: int, tokens: int
+    model: Any, corpus: Corpus, questions: Questions, pad_token: int, tokens: int, bfloat16: bool = False
 ) -> Mapping[str, float]:
     """Metrics of a ``SentenceTransformer`` as it is; ``tokens`` are encoded at once."""
-    items = encode(model, corpus, range(questions.split.log.size), pad_token, tokens)
-    return questions.metrics(items, encode(model, corpus, questions.texts, pad_token, tokens))
+    items = encode(model, corpus, range(questions.split.log.size), pad_token, tokens, bfloat16)
+    return questions.metrics(items, encode(model, corpus, questions.texts, pad_token, tokens, bfloat16))
 
 
-def encode(model: Any, corpus: Corpus, texts: range, pad_token: int, tokens: int) -> Scores:
+def encode(
+    model: Any, corpus: Corpus, texts: range, pad_token: int, tokens: int, bfloat16: bool = False
+) -> Scores:
     """Unit vectors of texts of a corpus, (texts, dimension)."""
     import torch
 
     vectors = np.empty((len(texts), model.get_embedding_dimension()), np.float32)
     training = model.training
     model.eval()
-    with torch.inference_mode():
+    with (
+        torch.inference_mode(),
+        torch.autocast(model.device.type, torch.bfloat16, enabled=bfloat16),
+    ):
         for start in range(0, len(texts), _AT_ONCE):
             sequences = corpus.sequences(texts[start : start + _AT_ONCE])
             for batch in pad_batches(sequences, tokens, pad_token):

@@ -27,10 +27,10 @@ def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
     Raises:
         ConfigError: the model has none of the layers named.
     """
+    import_bitsandbytes()
     import torch
     from peft import LoraConfig
 
-    import_bitsandbytes()
     network = network_of(model)
     names = [name for name, part in network.named_modules() if isinstance(part, torch.nn.Linear)]
     layers = _layers(names, settings.target_modules)
@@ -124,7 +124,6 @@ def merge_adapter(model: Any, folder: Path) -> None:
     from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    import_bitsandbytes()
     stated = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if stated.get("peft_type") != "LORA":
         raise AdapterError(f"{folder / CONFIG}: of type {stated.get('peft_type')!r}, and only LORA is known")

@@ -135,7 +135,7 @@ def arguments(settings: RunSettings, goal: Goal, folder: Path, steps: int, epoch
         "gradient_accumulation_steps": settings.accumulation,
         "learning_rate": settings.learning_rate,
         "warmup_steps": int(settings.warm_up * steps),
-        "bf16": settings.precision == "bfloat16" or (settings.precision == "auto" and gpu),
+        "bf16": in_bfloat16(settings),
         "use_cpu": not gpu,
         **paged,
         "eval_strategy": "steps",
@@ -153,6 +153,11 @@ def arguments(settings: RunSettings, goal: Goal, folder: Path, steps: int, epoch
         "report_to": "none",
         "disable_tqdm": True,
     }
+
+
+def in_bfloat16(settings: RunSettings) -> bool:
+    """Whether a run computes in bfloat16; the weights that are trained stay in float32."""
+    return settings.precision == "bfloat16" or (settings.precision == "auto" and has_gpu())
 
 
 def _ended(state: TrainerState, steps: int, patience: int) -> bool:

@@ -51,12 +51,23 @@ def test_widths_that_four_bits_do_not_take_are_an_error_or_work(tmp_path: Path) 
         assert encoder.encode(TEXTS).shape == (len(TEXTS), 32)
 
 
-@pytest.mark.slow
-def test_nothing_is_downloaded_to_compute_with(tmp_path: Path) -> None:
-    program = """
-import sys
+WHOLE = """
+from llmrec.config import EncoderSettings
+from llmrec.encode import load_encoder
+load_encoder("file:MODEL", EncoderSettings(engine="torch", precision="float32"))
+"""
+FEW = """
 from llmrec.runtime.weights import few_bits
 few_bits("nf4", "cpu")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begin", [FEW, WHOLE], ids=["few bits", "sentence-transformers"])
+def test_nothing_is_downloaded_to_compute_with(tmp_path: Path, begin: str) -> None:
+    model = write_tiny_bert(tmp_path / "model")
+    program = f"""{begin.replace("MODEL", str(model))}
+import sys
 assert "bitsandbytes" in sys.modules
 assert sys.modules.get("kernels", "none") is not None
 import kernels
