@@ -131,7 +131,8 @@ class ClaimCheck:
             after = text[index + 1].folded if index + 1 < len(text) else ""
             before = [token.folded for token in text[max(0, index - 2) : index]]
             which = before[0] in ("which", "that") and before[1] == "you" if len(before) == 2 else False
-            if after in ("it", "this") or (which and index > 2 and about[index - 3] == item):
+            itself = after in ("it", "this") and not self.support.states((token.folded, after))
+            if itself or (which and index > 2 and about[index - 3] == item):
                 yield _says(token.text, token, "is not true of the recommended item")
 
     def _untitled(self) -> list[Token]:

@@ -136,7 +136,7 @@ def test_examples_are_the_same_again_and_end_their_answers(material: Material) -
     assert len({text.split()[0] for text in said}) > 2, "with a request, without a history, either opening"
     start = tokens.decode(examples.learnt[0].prompt[: shared_start(examples.learnt)])
     assert start.startswith("<|im_start|>system\nYou explain")
-    assert "[3].<|im_end|>\n<|im_start|>user\n[1]" in start
+    assert "[3].<|im_end|>\n<|im_start|>user\n<facts>\n[1]" in start
 
 
 def test_what_is_too_long_is_left_out(opened: Workspace, material: Material) -> None:
