@@ -233,10 +233,23 @@ class StoreSettings(_Settings):
     index_rows: int = Field(default=50_000, ge=256, description="items from which an ANN index is built")
 
 
-class ExplainSettings(_Settings):
-    """How explanations are written."""
+ExplainLanguage = Literal["en", "zh"]
 
-    prompt: str = "explain"
+PROMPTS: dict[ExplainLanguage, str] = {"en": "explain", "zh": "explain_zh"}
+"""The prompt of each language that explanations are written in."""
+
+
+class ExplainSettings(_Settings):
+    """How explanations are written.
+
+    ``language``: of templates, grammars and evidence. Where no ``prompt`` is named, it is the language's.
+    """
+
+    language: ExplainLanguage = "en"
+    prompt: str = Field(
+        default_factory=lambda said: PROMPTS[said.get("language", "en")],
+        description="``explain`` for English, ``explain_zh`` for Chinese",
+    )
     timeout: float = Field(
         default=10.0, gt=0, description="seconds for one explanation, then the template answers"
     )

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmrec.explain import Case, Explainer, load_explainer
+from llmrec.explain import LANGUAGES, Case, Explainer, gather, load_explainer
 from llmrec.progress import Progress
 from llmrec.prompts import load_prompt
 from llmrec.rank.channel import Taste
+from llmrec.rank.influence import LeavingOut, TextVector
+from llmrec.rank.itemknn import ItemKnn
+from llmrec.rank.linear import Linear
 from llmrec.rank.ranker import Ranker
 from llmrec.schema import Recommendation
 from llmrec.workspace import Workspace
 
 _CITED_HISTORY = 5
+_OF_OTHERS = (ItemKnn.name, Linear.name)
+"""Channels that learn from what the same people chose."""
+_LEAST_PEOPLE = 3
+"""Other people's choices are told only of so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Who asked for recommendations, and how.
+
+    Args:
+        taste: whom they were made for.
+        liked: the rows of their history that they may be said to like.
+        query: what they asked for.
+        text_vector: makes the vector of their text, were their history another one.
+    """
+
+    taste: Taste
+    liked: frozenset[int]
+    query: str
+    text_vector: TextVector
 
 
 class Explaining:
@@ -33,6 +57,7 @@ class Explaining:
         self.ranker = ranker
         self.progress = progress
         self._explainer: Future[Explainer] | None = None
+        self._leaving_out: LeavingOut | None = None
 
     def prepare(self) -> Future[Explainer]:
         """Begin to load the explainer, where that has not begun."""
@@ -42,33 +67,56 @@ class Explaining:
             loader.shutdown(wait=False)
         return self._explainer
 
-    def __call__(
-        self, entry: Recommendation, row: int, taste: Taste, liked: Collection[int], query: str
-    ) -> Recommendation:
-        """``entry`` explained by what moved its score: liked items with the largest influence come first.
+    def __call__(self, entry: Recommendation, row: int, question: Question) -> Recommendation:
+        """``entry`` explained by what moved its score.
 
         Args:
             entry: a recommendation of the ranker's.
             row: its item's.
-            taste: whom it was made for.
-            liked: the rows of their history that they may be said to like.
-            query: what they asked for.
+            question: that it answers.
         """
-        catalog, history = self.ranker.catalog, taste.history
-        influence = self.ranker.influence(taste, row)
-        strongest = [
-            at
-            for at in np.argsort(-influence, kind="stable").tolist()
-            if influence[at] > 0 and int(history[at]) in liked
-        ][:_CITED_HISTORY]
-        cited = catalog.items(history[strongest])
-        case = Case(
+        return replace(entry, explanation=self.prepare().result().explain(self._case(entry, row, question)))
+
+    def evidence(self, entry: Recommendation, row: int, question: Question) -> Recommendation:
+        """``entry`` with the evidence that an explanation would have; no language model is loaded."""
+        case = self._case(entry, row, question)
+        return replace(entry, evidence=gather(case, LANGUAGES[self.workspace.settings.explain.language]))
+
+    def _case(self, entry: Recommendation, row: int, question: Question) -> Case:
+        """What is known of a recommendation: liked items whose absence would lower its score come first."""
+        catalog, taste = self.ranker.catalog, question.taste
+        places = [place for place, liked in enumerate(taste.history.tolist()) if liked in question.liked]
+        leaving_out = self._without(question)
+        strongest = leaving_out.strongest(row, places, _CITED_HISTORY)
+        cited = catalog.items(taste.history[[place for place, _ in strongest]])
+        return Case(
             catalog.items(np.array([row], np.intp))[0],
-            tuple((item, float(influence[at])) for item, at in zip(cited, strongest, strict=True)),
+            tuple((item, influence) for item, (_, influence) in zip(cited, strongest, strict=True)),
             entry.contributions,
-            query,
+            question.query,
+            self._together(leaving_out, row, [place for place, _ in strongest]),
         )
-        return replace(entry, explanation=self.prepare().result().explain(case))
+
+    def _together(self, leaving_out: LeavingOut, row: int, places: Sequence[int]) -> Mapping[str, str]:
+        """Items of the history whose people chose this one too: id to the channel that learnt it from them.
+
+        Only where it took part in the score, and where too many people did for any of them to be known by it.
+        """
+        ids, shares = self.ranker.catalog.ids, leaving_out.shares(row)
+        found = {}
+        for place in places:
+            said = {name: float(shares[name][place]) for name in _OF_OTHERS if name in shares}
+            if said and max(said.values()) > 0:
+                found[ids[leaving_out.taste.history[place]]] = max(said, key=said.__getitem__)
+        people = self.workspace.events.together(ids[row], [*found]) if found else {}
+        return {item: channel for item, channel in found.items() if people[item] >= _LEAST_PEOPLE}
+
+    def _without(self, question: Question) -> LeavingOut:
+        """The passes of the present question, kept while its recommendations are explained one by one."""
+        kept = self._leaving_out
+        if kept is None or not _same(kept.taste, question.taste):
+            kept = self._leaving_out = LeavingOut(self.ranker, question.taste, question.text_vector)
+        return kept
 
     def _load(self) -> Explainer:
         settings = self.workspace.settings
@@ -80,3 +128,12 @@ class Explaining:
             self.workspace.events.explanations(),
             self.progress,
         )
+
+
+def _same(one: Taste, other: Taste) -> bool:
+    if one.vector is None or other.vector is None:
+        vectors = one.vector is other.vector
+    else:
+        vectors = np.array_equal(one.vector, other.vector)
+    moment = (one.asked, one.now) == (other.asked, other.now)
+    return moment and vectors and np.array_equal(one.history, other.history)

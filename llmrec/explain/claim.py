@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from llmrec.explain import chinese
 from llmrec.explain.sources import Sources, title_words
 from llmrec.explain.titles import TitleIndex
 from llmrec.explain.tokens import Claim, Token
 from llmrec.explain.words import TASTE, words
+
+_LISTING = ("and", "&", "both", "和", "与", "及", "、")
+_CHINESE_TASTE = tuple(chinese.TASTE)
 
 
 class ClaimCheck:
@@ -104,10 +108,11 @@ def _called_liked(before: Sequence[Token]) -> bool:
     """Whether the words before a title, past a list that it ends with "and", say that the user liked it."""
     listed = False
     for token in reversed(before):
-        if token.folded in ("and", "&", "both"):
+        if token.folded in _LISTING:
             listed = True
-        elif not (listed and (token.kind in ("quote", "cite") or token.text == "," or _is_name(token))):
-            return token.folded in TASTE
+        elif not (listed and (token.kind in ("quote", "cite") or token.text in ",，" or _is_name(token))):
+            # Chinese has no spaces: the run of characters before the title ends with the word.
+            return token.folded in TASTE or token.text.endswith(_CHINESE_TASTE)
     return False
 
 

@@ -13,6 +13,7 @@ from llmrec.errors import AssetError, PromptError
 from llmrec.explain import grammar, template
 from llmrec.explain.evidence import Case, display_title, gather
 from llmrec.explain.generator import GenerationError, Generator, load_generator
+from llmrec.explain.languages import LANGUAGES
 from llmrec.explain.verifier import Verdict, Verifier
 from llmrec.progress import NoProgress, Progress
 from llmrec.schema import Evidence, Explanation, Item
@@ -57,7 +58,7 @@ class Explainer:
         generator: None writes every explanation by template.
         verifier: of the catalog that the items are of.
         prompt: renders ``title`` and ``evidence`` into a system and a user message.
-        settings: the length of an answer and the seconds to wait for it.
+        settings: the language and length of an answer, and the seconds to wait for it.
         cache: the generator's answers as JSON, by a key of everything that shaped them. An answer is verified
             whenever it is used, also from the cache. None keeps nothing.
     """
@@ -74,6 +75,7 @@ class Explainer:
         self.verifier = verifier
         self.prompt = prompt
         self.settings = settings
+        self.language = LANGUAGES[settings.language]
         self.cache = cache
 
     def explain(self, case: Case) -> Explanation:
@@ -85,7 +87,7 @@ class Explainer:
         Raises:
             PromptError: the prompt cannot be rendered, or lacks the line ``--- user ---``.
         """
-        item, evidence = case.item, gather(case)
+        item, evidence = case.item, gather(case, self.language)
         if self.generator is not None:
             try:
                 text = self._answer(self.generator, item, evidence)
@@ -98,7 +100,7 @@ class Explainer:
                 _log.info(
                     "%s: template used: %s; refused: %s", item.item_id, "; ".join(verdict.reasons), text
                 )
-        text = template.write(item, evidence)
+        text = template.write(item, evidence, self.language)
         return _explanation(text, "template", self.verifier.check(text, item, evidence), evidence)
 
     def _answer(self, generator: Generator, item: Item, evidence: Sequence[Evidence]) -> str:
@@ -119,7 +121,7 @@ class Explainer:
             user,
             max_tokens=self.settings.max_tokens,
             timeout=self.settings.timeout,
-            grammar=grammar.build(item, evidence),
+            grammar=grammar.build(item, evidence, self.language),
         )
         text = " ".join(answer.split())
         if self.cache is not None:

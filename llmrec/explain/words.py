@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from llmrec.explain import chinese
+
 _GENERAL = """
 a about after again all along also although an and another any are around as at based be because been both
 but by called can category categories choice choices closely consider could described description each
@@ -25,7 +27,16 @@ TASTE = frozenset(("liked", "loved", "enjoyed", "chose", "history"))
 ASKED = frozenset(("asked", "searched", "search", "wanted", "request", "query", "looking"))
 """Words about what the user asked for, which only evidence of the query supports."""
 
-WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+SHOWN = frozenset(("picture", "pictures", "image", "photo", "shows", "shown", "seen"))
+"""Words about what a picture shows, which only evidence from a picture supports."""
+
+HEARD = frozenset(("said", "spoken", "heard", "speech", "recording"))
+"""Words about what is said in a recording, which only evidence from one supports."""
+
+WORD = re.compile(rf"[{chinese.CHARACTERS}]+|[^\W_{chinese.CHARACTERS}]+(?:['’][^\W_{chinese.CHARACTERS}]+)*")
+"""A word, or a run of Chinese characters, which are not told apart into words."""
+
+_TYPOGRAPHIC = str.maketrans("“”„«»", '"""""')
 _SUFFIX = re.compile(r"(?<=...)(?:'s|ies|ied|ions?|ings?|ers?|ed|es|ly|s|y|e)$")
 _NUMBER_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
@@ -39,6 +50,11 @@ def fold(word: str) -> str:
     if not word.isascii():
         word = "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
     return word.casefold().replace("’", "'")
+
+
+def plain_quotes(text: str) -> str:
+    """A text whose quotation marks are all alike."""
+    return text.translate(_TYPOGRAPHIC)
 
 
 def words(text: str) -> tuple[str, ...]:

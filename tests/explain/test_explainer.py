@@ -16,6 +16,7 @@ from llmrec.errors import ConfigError, PromptError
 from llmrec.explain.evidence import gather
 from llmrec.explain.explainer import USER_PART, Explainer
 from llmrec.explain.generator import Generator, load_generator
+from llmrec.explain.languages import CHINESE
 from llmrec.explain.template import write
 from llmrec.explain.verifier import Verifier
 from llmrec.progress import NoProgress
@@ -127,6 +128,18 @@ def test_a_false_or_late_answer_becomes_the_template(
 
 def test_without_a_generator_the_template_answers() -> None:
     assert explainer(None).explain(CASE).source == "template"
+
+
+def test_another_language_has_its_own_evidence_grammar_and_template(
+    generator: Generator, answer: Path
+) -> None:
+    chinese = explainer(generator, settings=ExplainSettings(language="zh"))
+    answer.write_text("你可能会喜欢“Toy Story”，因为你喜欢过“Antz” [3]。")
+    explanation = chinese.explain(CASE)
+    assert (explanation.source, explanation.citations) == ("model", (gather(CASE, CHINESE)[2],))
+    assert "你可能会喜欢" in generator.calls[0][-1]  # type: ignore[attr-defined]
+    answer.write_text("Nonsense.")
+    assert chinese.explain(CASE).text == write(TOYS, gather(CASE, CHINESE), CHINESE)
 
 
 def test_an_answer_is_generated_once(generator: Generator, answer: Path) -> None:

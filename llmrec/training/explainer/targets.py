@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from llmrec.explain.languages import fact_kind
 from llmrec.explain.phrases import Sentence, openings, statements
-from llmrec.schema import Columns, Evidence, Item
+from llmrec.schema import MEDIA_KINDS, Columns, Evidence, Item
 
 _STATEMENTS = 2
 """Sentences after the opening: the prompt asks for two or three in all."""
@@ -38,18 +39,19 @@ def target(item: Item, evidence: Sequence[Evidence], choose: Callable[[int], int
 
 def _worth(fact: Evidence) -> int:
     """What tells most of why comes first: an attribute that is shared, then the text."""
-    if fact.kind == "community":
+    if fact.kind != "field":
         return 3
     return {Columns.TEXT: 1, Columns.CATEGORIES: 2}.get(fact.source, 0)
 
 
 def _choice(fact: Evidence, sentence: Sentence, liked: Sequence[Evidence]) -> int:
     """Which text of a sentence: the clause that a description begins with, the categories that are shared."""
-    if fact.source == Columns.TEXT:
+    kind = fact_kind(fact)
+    if kind in (Columns.TEXT, *MEDIA_KINDS):
         spans = sentence.choices[0]
         long = (at for at, span in enumerate(spans) if len(span.split()) >= _SHORTEST)
         return next(long, len(spans) - 1)
-    if fact.source == Columns.CATEGORIES:
+    if kind == Columns.CATEGORIES:
         names = fact.text.split(", ")
         shared = [name for name in names if any(name in other.text for other in liked)]
         return sentence.choices[0].index(" and ".join((shared or names)[:2]))
