@@ -234,22 +234,29 @@ class StoreSettings(_Settings):
     index_rows: int = Field(default=50_000, ge=256, description="items from which an ANN index is built")
 
 
+ExplainLanguage = Literal["en", "zh"]
+
+PROMPTS: dict[ExplainLanguage, str] = {"en": "explain", "zh": "explain_zh"}
+"""The prompt of each language that explanations are written in."""
+
+
 class ExplainSettings(_Settings):
     """How explanations are written.
 
-    ``constraint`` holds an answer to its evidence where the model's engine can: ``grammar`` leaves it the
-    choice among sentences (llama.cpp, also as a server), ``schema`` its own words but no citation beside the
-    evidence (endpoints that take a JSON schema), ``auto`` the first of these that there is. ``precision`` is
-    that of a transformers folder: ``auto`` is NF4 on a GPU, and on a CPU bfloat16 where it has that in
-    hardware and float32 elsewhere.
+    ``language`` is that of templates, grammars and evidence; where no ``prompt`` is named, it is the
+    language's. ``constraint`` holds an answer to its evidence where the model's engine can: ``grammar``
+    leaves it the choice among sentences (llama.cpp, also as a server), ``schema`` its own words but no
+    citation beside the evidence (endpoints that take a JSON schema), ``auto`` the first of these that there
+    is. ``precision`` is that of a transformers folder: ``auto`` is NF4 on a GPU, and on a CPU bfloat16 where
+    it has that in hardware and float32 elsewhere.
     """
 
-    prompt: str = "explain"
-    timeout: float = Field(
-        default=10.0,
-        gt=0,
-        description="seconds for one explanation with all tries, then the template answers",
+    language: ExplainLanguage = "en"
+    prompt: str = Field(
+        default_factory=lambda said: PROMPTS[said.get("language", "en")],
+        description="``explain`` for English, ``explain_zh`` for Chinese",
     )
+    timeout: float = Field(default=10.0, gt=0, description="seconds for all tries; then the template answers")
     max_tokens: int = Field(default=110, ge=8)
     tries: int = Field(default=2, ge=1, le=5, description="answers asked for until one is verified")
     batch_size: int = Field(

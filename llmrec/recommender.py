@@ -6,8 +6,9 @@ import difflib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, load_encoder, load_tokenizer
 from llmrec.errors import RequestError, UnknownItemError, UnknownUserError
 from llmrec.explain import Explainer, Told
-from llmrec.explaining import Explaining
+from llmrec.explaining import Explaining, Question
 from llmrec.progress import NoProgress, Progress
 from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog
@@ -41,15 +42,6 @@ class _Loaded:
     catalog: Catalog
     ranker: Ranker
     explaining: Explaining
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """Who asks: their taste, the rows of it that they may be said to like, and their words."""
-
-    taste: Taste
-    liked: frozenset[int]
-    query: str
 
 
 class Recommender:
@@ -97,7 +89,7 @@ class Recommender:
         where: str | None = None,
         exclude: Sequence[str] = (),
         diversity: float = 0.0,
-        explain: bool = False,
+        explain: bool | Literal["evidence"] = False,
     ) -> list[Recommendation]:
         """The best items for a user, a query, liked items, or any of these together.
 
@@ -110,7 +102,8 @@ class Recommender:
             exclude: ids of items to leave out, beside those the user already has events with.
             diversity: 0 to 1, how much items should differ from each other; 0 is the ranker's order. Above,
                 scores and contributions stay the ranker's, and the list is no longer in their order.
-            explain: add an explanation to each.
+            explain: add an explanation to each; ``"evidence"``: only the facts that it could cite, without
+                loading a language model.
 
         Raises:
             RequestError: nobody and nothing was named, ``k`` or ``diversity`` is out of range, a user or item
@@ -121,12 +114,15 @@ class Recommender:
             raise RequestError(f"diversity = {diversity}: out of range", "Say 0 (none) to 1.")
         loaded = self._refresh()
         catalog, ranker = loaded.catalog, loaded.ranker
-        request = self._request(user_id, query, likes)
-        hidden = np.concatenate([request.taste.history, self._rows_named([*exclude], "exclude")])
+        question = self._request(user_id, query, likes)
+        hidden = np.concatenate([question.taste.history, self._rows_named([*exclude], "exclude")])
         allowed = None if where is None else catalog.rows(catalog.table.matching(where))
-        ranked = ranker.rank(request.taste, pool_size(k, diversity), hidden, allowed)
+        ranked = ranker.rank(question.taste, pool_size(k, diversity), hidden, allowed)
         found = self._recommendations(diverse(catalog, ranked, diversity, k))
-        return [*self._explained(found, request)] if explain else found
+        if explain == "evidence":
+            rows = catalog.rows([entry.item_id for entry in found])
+            return [*loaded.explaining.evidence(found, rows, question)]
+        return [*self._explained(found, question)] if explain else found
 
     def explain(
         self,
@@ -278,15 +274,17 @@ class Recommender:
         explaining = Explaining(self.workspace, ranker, self.progress)
         return _Loaded(present.snapshot, encoding, catalog, ranker, explaining)
 
-    def _request(self, user_id: str | None, query: str, likes: Sequence[str]) -> _Request:
+    def _request(self, user_id: str | None, query: str, likes: Sequence[str]) -> Question:
         catalog = self._loaded.catalog
         named = self._rows_named([*likes], "likes")
         events = self._events(user_id, known=bool(query or likes))
         history = catalog.rows([event.item_id for event in events])
         rows = np.array(list(dict.fromkeys([*named, *history])), np.intp)
         good = frozenset({*named.tolist(), *catalog.rows(liked(events)).tolist()})
-        taste = Taste(rows, vector=self._vector(user_id, query, rows), asked=bool(query))
-        return _Request(taste, good, query)
+        # Bound to this catalog: explanations may be written when another one is there.
+        text_vector = partial(self._vector, self._user_texts, user_id, query)
+        taste = Taste(rows, vector=text_vector(rows), asked=bool(query))
+        return Question(taste, good, query, text_vector)
 
     def _events(self, user_id: str | None, known: bool) -> list[Interaction]:
         """A user's events, newest first; ``known`` says that something else is known of who asks."""
@@ -304,11 +302,11 @@ class Recommender:
             )
         return events
 
-    def _vector(self, user_id: str | None, query: str, history: Rows) -> Scores | None:
+    def _vector(self, texts: UserTexts, user_id: str | None, query: str, history: Rows) -> Scores | None:
         """The unit vector of a query, or else of the user's text; None where neither says anything."""
         if query:
             return self._encoded(query, "query")
-        (text,) = self._user_texts.texts([(user_id, history)])
+        (text,) = texts.texts([(user_id, history)])
         return self._encoded(text, "user") if text else None
 
     def _encoded(self, text: str, kind: str) -> Scores:
@@ -337,11 +335,10 @@ class Recommender:
         ]
 
     def _explained(
-        self, entries: Sequence[Recommendation], request: _Request, told: Told | None = None
+        self, entries: Sequence[Recommendation], question: Question, told: Told | None = None
     ) -> Iterator[Recommendation]:
         rows = self._rows_named([entry.item_id for entry in entries], "item")
-        who = request.taste, request.liked, request.query
-        return self._loaded.explaining.each(entries, rows, *who, told)
+        return self._loaded.explaining.each(entries, rows, question, told)
 
 
 def _check_count(k: int) -> None:

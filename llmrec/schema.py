@@ -68,9 +68,29 @@ class TextPiece:
     margin: float | None = None
     unsure: bool = False
 
+    @property
+    def origin(self) -> str:
+        """Where it came from, in words: "caption of a.jpg", "transcript of a.mp3 0:12–0:20"."""
+        told = self.kind if self.source == self.kind else f"{self.kind} of {self.source}"
+        if self.start is None:
+            return told
+        end = "" if self.end in (None, self.start) else f"–{_clock(self.end or 0.0)}"
+        return f"{told} {_clock(self.start)}{end}"
+
     def to_json(self) -> dict[str, Any]:
         """A piece of the ``show --json`` contract."""
         return asdict(self)
+
+
+def _clock(seconds: float) -> str:
+    """A time in media, to the second: "0:12", "1:02:03"."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+MEDIA_KINDS = ("caption", "transcript", "ocr")
+"""Kinds of pieces that models find in media and that say something of an item."""
 
 
 def pieces_json(pieces: Iterable[TextPiece]) -> str:
@@ -178,11 +198,12 @@ class Evidence:
     Args:
         number: the citation, from 1.
         kind: ``history`` (an item of the user's), ``query``, ``field`` (of the recommended item), or
-            ``community``.
+            ``community`` (what others chose).
         text: the fact in words; untrusted, since it holds catalog text.
-        source: the column or media file that it came from.
+        source: the column or channel that it came from, or in words the place in a media file; untrusted.
         item_id: the item that it is about.
         title: that item's title.
+        piece: the sentence as it came from the media: kind, file, time, model.
     """
 
     number: int
@@ -191,17 +212,11 @@ class Evidence:
     source: str
     item_id: str | None = None
     title: str | None = None
+    piece: TextPiece | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A citation of the ``recommend --json`` contract."""
-        return {
-            "number": self.number,
-            "kind": self.kind,
-            "text": self.text,
-            "source": self.source,
-            "item_id": self.item_id,
-            "title": self.title,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +267,21 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """One ranked item. ``contributions`` maps each channel to its share; they add up to ``score``."""
+    """One ranked item.
+
+    ``contributions`` maps each channel to its share; they add up to ``score``. An ``explanation``,
+    or ``evidence`` alone, is there where it was asked for.
+    """
 
     item_id: str
     title: str
     score: float
     contributions: Mapping[str, float]
     explanation: Explanation | None = None
+    evidence: tuple[Evidence, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """One entry of the ``recommend --json`` contract; ``explanation`` only where one was asked for."""
+        """One entry of the ``recommend --json`` contract; what was not asked for is left out."""
         entry: dict[str, Any] = {
             "item_id": self.item_id,
             "title": self.title,
@@ -270,4 +290,6 @@ class Recommendation:
         }
         if self.explanation is not None:
             entry["explanation"] = self.explanation.to_json()
+        if self.evidence is not None:
+            entry["evidence"] = [fact.to_json() for fact in self.evidence]
         return entry

@@ -16,6 +16,16 @@ def test_an_empty_file_gives_the_defaults() -> None:
     assert Settings().models == PROFILES["small"]
 
 
+def test_the_prompt_is_that_of_the_language_unless_it_is_named() -> None:
+    found = [
+        parse_settings(f"[explain]\n{text}", "llmrec.toml").explain.prompt
+        for text in ("", 'language = "zh"', 'prompt = "mine"\nlanguage = "zh"')
+    ]
+    assert found == ["explain", "explain_zh", "mine"]
+    with pytest.raises(ConfigError, match="language"):
+        parse_settings('[explain]\nlanguage = "fr"', "llmrec.toml")
+
+
 def test_all_errors_are_named_at_once_with_file_and_key() -> None:
     text = """
     profile = "tiny"

@@ -25,6 +25,7 @@ SHIPPED = {
     "user": ("profile", "fields"),
     "caption": (),
     "explain": ("title", "evidence"),
+    "explain_zh": ("title", "evidence"),
 }
 HERE = Path("mine.j2")
 
@@ -214,7 +215,7 @@ def test_a_copy_that_cannot_be_written(tmp_path: Path) -> None:
 def test_an_unknown_prompt_names_the_choices() -> None:
     with pytest.raises(PromptError, match="no prompt named 'itme'") as caught:
         load_prompt("itme")
-    assert "explain, item, user" in str(caught.value)
+    assert "explain, explain_zh, item, user" in str(caught.value)
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(index.index)
-app.command()(recommend.recommend)
+app.command(cls=recommend.RecommendCommand)(recommend.recommend)
 app.command()(recommend.similar)
 app.command()(neighbors.neighbors)
 app.command()(show.show)

@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from llmrec.cli.index import WorkspaceOption
 from llmrec.cli.output import JsonOption, console, plain, print_json, print_table, progress_for
-from llmrec.schema import Recommendation
+from llmrec.schema import Evidence, Recommendation
 
 _SHOWN_CHANNELS = 3
+
+
+class Explain(StrEnum):
+    """What ``--explain`` gives."""
+
+    TEXT = "text"
+    EVIDENCE = "evidence"
+
+
+class RecommendCommand(TyperCommand):
+    """``--explain`` alone stands for ``--explain=text``, whatever comes after it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Say what is left unsaid; after ``--`` there are no options."""
+        end = args.index("--") if "--" in args else len(args)
+        options = [f"--explain={Explain.TEXT}" if arg == "--explain" else arg for arg in args[:end]]
+        return super().parse_args(ctx, options + args[end:])
+
 
 CountOption = Annotated[int, typer.Option("-k", min=1, max=1000, help="How many items.")]
 
@@ -36,7 +56,13 @@ def recommend(
             help="0 to 1: how much the items should differ from each other; they are then not by score."
         ),
     ] = 0.0,
-    explain: Annotated[bool, typer.Option("--explain", help="Say why, from checked evidence.")] = False,
+    explain: Annotated[
+        Explain | None,
+        typer.Option(
+            help="Say why, from checked evidence; --explain alone means text, --explain=evidence prints the "
+            "evidence only, without a language model."
+        ),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +71,7 @@ def recommend(
     from llmrec.workspace import find_workspace
 
     with Recommender.open(find_workspace(workspace), progress_for(as_json)) as recommender:
-        if explain:
+        if explain is Explain.TEXT:
             recommender.prepare_explanations()
         if image or audio:
             from llmrec.asking import query_of
@@ -56,10 +82,17 @@ def recommend(
             query = f"{query} {heard}".strip()
         liked = ids(likes)
         found = recommender.recommend(
-            user, k=k, query=query, likes=liked, where=where, exclude=ids(exclude), diversity=diversity
+            user,
+            k=k,
+            query=query,
+            likes=liked,
+            where=where,
+            exclude=ids(exclude),
+            diversity=diversity,
+            explain="evidence" if explain is Explain.EVIDENCE else False,
         )
-        explained: Iterator[Recommendation] = iter(())
-        if explain:
+        explained = iter(found if explain else ())
+        if explain is Explain.TEXT:
             explained = recommender.explain_each(found, user, query=query, likes=liked)
         if as_json:
             entries = [*explained] if explain else found
@@ -109,16 +142,22 @@ def _largest(contributions: Mapping[str, float]) -> list[tuple[str, float]]:
 
 
 def print_explanations(explained: Iterable[Recommendation]) -> None:
-    """Each explanation with its citations resolved, as soon as it is written."""
+    """Each explanation with its citations resolved, or its evidence alone, as soon as it is there."""
     for place, entry in enumerate(explained, 1):
+        console.print()
         if entry.explanation is None:
+            console.print(plain(f"{place}. {entry.title or entry.item_id}"))
+            _print_evidence(entry.evidence or ())
             continue
         by_model = entry.explanation.source == "model"
-        console.print()
         console.print(plain(f"{place}. {entry.explanation.text}"))
-        for cited in entry.explanation.citations:
-            console.print(plain(f"   [{cited.number}] {cited.text} ({cited.source})"), style="dim")
+        _print_evidence(entry.explanation.citations)
         console.print("   written by the model, checked" if by_model else "   from the template", style="dim")
+
+
+def _print_evidence(facts: Iterable[Evidence]) -> None:
+    for fact in facts:
+        console.print(plain(f"   [{fact.number}] {fact.text} ({fact.source})"), style="dim")
 
 
 def ids(text: str) -> list[str]:

@@ -12,13 +12,13 @@ import numpy as np
 from llmrec.config import ExplainSettings
 from llmrec.evaluate.statistics import Difference, difference, interval
 from llmrec.experiments.measures import distinct, held
-from llmrec.explain import Case
-from llmrec.explain.evidence import gather
+from llmrec.explain import LANGUAGES, Case, gather
 from llmrec.explain.generator import Generator
 from llmrec.explain.verifier import Verifier
 from llmrec.explain.words import words
 from llmrec.progress import Progress, Task
 from llmrec.prompts import Prompt
+from llmrec.schema import Evidence, Item
 from llmrec.training.explainer.checking import check
 
 _TURN = 5
@@ -128,28 +128,28 @@ def compare_explanation_prompts(
                 task.note(prompt.spec)
                 for number in range(start, min(start + _TURN, len(cases))):
                     answers[prompt.spec].append(ask(prompt, number, task))
+    given = [(case.item, gather(case, LANGUAGES[settings.language])) for case in cases]
     rows: list[ExplanationRow] = []
     for prompt in prompts:
         first = rows[0].verified if rows else None
-        rows.append(_row(prompt, answers[prompt.spec], cases, verifier, first))
+        rows.append(_row(prompt, answers[prompt.spec], given, verifier, first))
     return rows
 
 
 def _row(
     prompt: Prompt,
     answers: Sequence[Answer],
-    cases: Sequence[Case],
+    given: Sequence[tuple[Item, Sequence[Evidence]]],
     verifier: Verifier,
     first: Sequence[bool] | None,
 ) -> ExplanationRow:
-    given = [(case.item, gather(case)) for case in cases]
     texts = [answer.text for answer in answers if answer.verified]
     cited = [
         len(verifier.check(answer.text, item, evidence).cited) / len(evidence)
         for answer, (item, evidence) in zip(answers, given, strict=True)
         if answer.verified
     ]
-    counts = [held(answer.text, *case, verifier) for answer, case in zip(answers, given, strict=True)]
+    counts = [held(answer.text, *about, verifier) for answer, about in zip(answers, given, strict=True)]
     claims = sum(count for _, count in counts)
     verified = tuple(answer.verified for answer in answers)
     return ExplanationRow(

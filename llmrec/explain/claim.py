@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from llmrec.explain.mentions import Mention, Title, is_name, mentions
+from llmrec.explain import chinese
+from llmrec.explain.mentions import LISTING, Mention, Title, is_name, mentions
 from llmrec.explain.relations import problems
 from llmrec.explain.sources import Sources, Support
 from llmrec.explain.titles import TitleIndex
@@ -18,6 +19,11 @@ _VERBS = frozenset(
     )
 )
 """Words that make a title before them the beginning of a sentence, and not the end of a list."""
+
+_LAST_LISTED = LISTING - {",", "，"} | {"both"}
+"""What stands before the last title of a list."""
+
+_CHINESE_TASTE = tuple(chinese.TASTE)
 
 
 class ClaimCheck:
@@ -101,7 +107,9 @@ class ClaimCheck:
             return None
         if self.sources.item_title not in about:
             return self.sources.about(about)
-        asked = any(token.folded in ASKED for token in self.claim.tokens)
+        asked = any(
+            token.folded in ASKED or chinese.says(token.folded, chinese.ASKED) for token in self.claim.tokens
+        )
         return None if asked else self.sources.unasked
 
     def _check_title(self, mention: Mention) -> Iterator[str]:
@@ -125,6 +133,8 @@ class ClaimCheck:
         """Check that no other words call the recommended item liked: "you liked it", "which you liked"."""
         text = self.claim.tokens
         for index, token in enumerate(text):
+            if chinese.calls_liked(token.folded) and index not in self._titled and token.kind == "word":
+                yield _says(token.text, token, "is not true of the recommended item")
             if token.folded not in TASTE or index in self._titled:
                 continue
             item = frozenset((self.sources.item_title,))
@@ -147,10 +157,11 @@ def _called_liked(before: Sequence[Token]) -> bool:
     """Whether the words before a title, past a list that it ends with "and", say that the user liked it."""
     listed = False
     for token in reversed(before):
-        if token.folded in ("and", "&", "both"):
+        if token.folded in _LAST_LISTED:
             listed = True
-        elif not (listed and (token.kind in ("quote", "cite") or token.text == "," or is_name(token))):
-            return token.folded in TASTE
+        elif not (listed and (token.kind in ("quote", "cite") or token.text in ",，" or is_name(token))):
+            # Chinese has no spaces: the run of characters before the title ends with the word.
+            return token.folded in TASTE or token.text.endswith(_CHINESE_TASTE)
     return False
 
 

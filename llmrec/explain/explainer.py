@@ -16,18 +16,13 @@ from llmrec.errors import AssetError, PromptError
 from llmrec.explain import grammar, template
 from llmrec.explain.evidence import Case, display_title, gather
 from llmrec.explain.generator import GenerationError, Generator, Question, Told, load_generator, many
+from llmrec.explain.languages import LANGUAGES
 from llmrec.explain.verifier import Verdict, Verifier
 from llmrec.progress import NoProgress, Progress
 from llmrec.schema import Evidence, Explanation, Item
 
 USER_PART = "\n--- user ---\n"
 """The line of the prompt between the system message and the user's."""
-
-AGAIN = (
-    "\n\nA first answer was refused: it said something that the facts do not. Use only words of the facts, "
-    "name titles exactly as they stand there, and put the number of a fact in brackets after what it says."
-)
-"""What a second try is told. It says nothing of the first answer, whose words may be anybody's."""
 
 _WARNINGS = 5
 """Failures of a generator that are warned of; more of them would say no more."""
@@ -69,7 +64,8 @@ class Explainer:
         generator: None writes every explanation by template.
         verifier: of the catalog that the items are of.
         prompt: renders ``title`` and ``evidence`` into a system and a user message.
-        settings: the length of an answer, how many tries there are, and the seconds to wait for them.
+        settings: the language and length of an answer, how many tries there are, and the seconds to wait for
+            them.
         cache: the generator's answers as JSON, by a key of everything that shaped them: the messages that the
             prompt made of the user's state and the item, the evidence, the item's id, the prompt's name and
             version, what holds the answer to the evidence, its length, and the model. An answer is verified
@@ -88,6 +84,7 @@ class Explainer:
         self.verifier = verifier
         self.prompt = prompt
         self.settings = settings
+        self.language = LANGUAGES[settings.language]
         self.cache = cache
         self._warned: set[str] = set()
 
@@ -122,7 +119,7 @@ class Explainer:
             yield from self._explain(batch, told if len(batch) == 1 else None)
 
     def _explain(self, cases: Sequence[Case], told: Told | None = None) -> list[Explanation]:
-        drafts = [_Draft(case.item, gather(case)) for case in cases]
+        drafts = [_Draft(case.item, gather(case, self.language)) for case in cases]
         if self.generator is not None:
             left, began, asked = self.settings.timeout, time.monotonic(), drafts
             for attempt in range(self.settings.tries):
@@ -151,7 +148,7 @@ class Explainer:
         _log.info("%s: refused: %s; %s", draft.item.item_id, answer, "; ".join(verdict.reasons))
 
     def _from_template(self, draft: _Draft) -> Explanation:
-        text = template.write(draft.item, draft.evidence)
+        text = template.write(draft.item, draft.evidence, self.language)
         verdict = self.verifier.check(text, draft.item, draft.evidence)
         return _explanation(text, "template", verdict, draft.evidence)
 
@@ -193,11 +190,12 @@ class Explainer:
     def _question(self, draft: _Draft, attempt: int) -> Question:
         system, user = messages(self.prompt, draft.item, draft.evidence)
         constraint = self.settings.constraint
+        rules = constraint in ("auto", "grammar")
         return Question(
             system,
-            f"{user}{AGAIN}" if attempt else user,
+            f"{user}{self.language.again}" if attempt else user,
             self.settings.max_tokens,
-            grammar.build(draft.item, draft.evidence) if constraint in ("auto", "grammar") else None,
+            grammar.build(draft.item, draft.evidence, self.language) if rules else None,
             tuple(fact.number for fact in draft.evidence) if constraint in ("auto", "schema") else (),
             again=attempt > 0,
         )

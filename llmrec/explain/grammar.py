@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from llmrec.explain.languages import ENGLISH, Language
 from llmrec.explain.phrases import Sentence, openings, statements
 from llmrec.schema import Evidence, Item
 
 
-def build(item: Item, evidence: Sequence[Evidence]) -> str:
+def build(item: Item, evidence: Sequence[Evidence], language: Language = ENGLISH) -> str:
     """The grammar of an explanation of ``item`` from ``evidence``, which is not empty."""
-    begins = openings(item, evidence)
+    begins = openings(item, evidence, language)
     likes = begins[0].choices
-    facts = [(f"fact{fact.number}", sentence) for fact, sentence in statements(evidence)]
+    facts = [(f"fact{fact.number}", sentence) for fact, sentence in statements(evidence, language)]
     begin = " | ".join(f"{_literal(one.before)} likes {_literal(one.after)}" for one in begins)
     parts = [f"({begin})" if likes else _literal(begins[0].before)]
-    parts += [f'(" " {name})?' for name, _ in facts] if likes else [f'" " {name}' for name, _ in facts[:2]]
+    said = [f"{_literal(language.gap)} {name}" for name, _ in facts]
+    parts += [f"({one})?" for one in said] if likes else said[:2]
     rules = [f"root ::= {' '.join(parts)}"]
     rules += _chosen("likes", likes) if likes else []
     return "\n".join(rules + [rule for name, sentence in facts for rule in _rules(name, sentence)])

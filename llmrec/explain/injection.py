@@ -38,6 +38,8 @@ _TAG = re.compile(r"<[^<>]{0,40}>")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}[ :]?){12,}")
 _SPACED = re.compile(r"(?<!\w)\w(?: \w)+(?!\w)")
+_SPACED_OUT = re.compile(r"(?<!\w)[^\W\d_\u3040-\u9fff](?: [^\W\d_\u3040-\u9fff]){7,}(?!\w)")
+"""Eight letters or more in a row, each alone: what they spell is hidden where the words run together too."""
 _MIXED = re.compile(r"\w*(?:[a-z][0-9@$!|]|[0-9@$!|][a-z])[\w@$!|]*")
 _MARKS = re.compile("[\u0300-\u036f\u0483-\u0487\u20d0-\u20ff]")
 _REPEATED = re.compile(r"\b(\w+(?:\W\w+)?)\W+\1\b", re.IGNORECASE)
@@ -78,7 +80,8 @@ def addresses_model(text: str, *, sure: bool = False) -> bool:
         return True
     if any(given(reading, CLEAR) for reading in (plain[::-1], codecs.encode(plain, "rot13"))):
         return True
-    return not sure and (_hidden(text) is not None or len(_REPEATED.findall(text)) >= _STUFFED)
+    disguised = _hidden(text) is not None or _SPACED_OUT.search(_visible(text)) is not None
+    return not sure and (disguised or len(_REPEATED.findall(text)) >= _STUFFED)
 
 
 def _readings(text: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from llmrec.explain import chinese
 from llmrec.explain.sources import Sources, Support, title_words
 from llmrec.explain.tokens import Claim, Token
 
@@ -16,7 +17,10 @@ _ITEM = frozenset(("it", "its", "itself", "this"))
 _ANYTHING = frozenset(("you", "your", "try", "consider", "here", "then", "so", "we", "our"))
 """Words after which a sentence is no longer about the item that it named."""
 
-_ENDS = frozenset(".!?;:")
+_ENDS = frozenset(".!?;:。！？；：")
+
+LISTING = frozenset((",", "and", "&", "，", "、", "和", "与", "及"))
+"""What stands between the titles of a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +100,11 @@ class Subjects:
     def _read(self, token: Token) -> None:
         if token.kind == "mark" and token.text in _ENDS:
             self._about = None
-        elif token.kind == "word" and token.folded in _ITEM:
+        elif token.kind == "word" and (token.folded in _ITEM or chinese.says(token.folded, chinese.ITEM)):
             self._about = frozenset((self.item,))
-        elif token.kind == "word" and token.folded in _ANYTHING:
+        elif token.kind == "word" and (token.folded in _ANYTHING or chinese.says(token.folded, chinese.USER)):
             self._about = None
-        self._listing = token.kind == "cite" or token.text == "," or token.folded in ("and", "&")
+        self._listing = token.kind == "cite" or token.folded in LISTING
 
 
 def is_name(token: Token) -> bool:

@@ -11,7 +11,7 @@ from llmrec.explain.words import denies, states
 _SCOPE = 3
 """So many words that state something are denied by a "not" before them, at most."""
 
-_ENDS_CLAUSE = frozenset(".,;:!?…()—–")
+_ENDS_CLAUSE = frozenset(".,;:!?…()—–。，、；：！？（）")
 
 
 @dataclass(frozen=True, slots=True)

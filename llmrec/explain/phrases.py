@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from llmrec.explain.evidence import display_title
+from llmrec.explain.languages import ATTRIBUTE, ENGLISH, Language, fact_kind
 from llmrec.explain.passage import passage
 from llmrec.explain.tokens import tokenize
 from llmrec.schema import Columns, Evidence, Item
@@ -37,40 +38,45 @@ class Sentence:
     after: str
 
 
-def openings(item: Item, evidence: Sequence[Evidence]) -> list[Sentence]:
+def openings(item: Item, evidence: Sequence[Evidence], language: Language = ENGLISH) -> list[Sentence]:
     """How an explanation may begin: with the request, the item, and what was liked."""
-    title = display_title(item)
+    title = language.quoted(display_title(item))
+    end = language.clauses[1]
     asked = "".join(
-        f'You asked for "{fact.text}" [{fact.number}]. ' for fact in evidence if fact.kind == "query"
+        f"{language.asked}{language.quoted(fact.text)} [{fact.number}]{end}{language.gap}"
+        for fact in evidence
+        if fact.kind == "query"
     )
-    likes = [f'"{fact.title}" [{fact.number}]' for fact in evidence if fact.kind == "history"]
+    likes = [
+        f"{language.quoted(fact.title or '')} [{fact.number}]" for fact in evidence if fact.kind == "history"
+    ]
     if not likes:
-        return [Sentence(f'{asked}"{title}" may suit you.', (), "")]
-    liked = (tuple(_some(likes)),)
+        return [Sentence(asked + language.alone.replace("{}", title), (), "")]
+    liked = (tuple(_some(likes, language)),)
     return [
-        Sentence(f'{asked}You may like "{title}" because you liked ', liked, "."),
-        Sentence(f"{asked}Since you liked ", liked, f', you may enjoy "{title}".'),
+        Sentence(asked + before.replace("{}", title), liked, after.replace("{}", title))
+        for before, after in language.openings
     ]
 
 
-def statements(evidence: Sequence[Evidence]) -> list[tuple[Evidence, Sentence]]:
+def statements(evidence: Sequence[Evidence], language: Language = ENGLISH) -> list[tuple[Evidence, Sentence]]:
     """What may be said of the item after that, in the order of the facts."""
-    return [(fact, sentence) for fact in evidence for sentence in _statement(fact)]
+    return [(fact, sentence) for fact in evidence for sentence in _statement(fact, language)]
 
 
-def _statement(fact: Evidence) -> Iterator[Sentence]:
-    cite = f" [{fact.number}]."
-    if fact.kind == "community":
+def _statement(fact: Evidence, language: Language) -> Iterator[Sentence]:
+    kind, cite = fact_kind(fact), f" [{fact.number}]{language.clauses[1]}"
+    if kind == "community":
         yield Sentence(fact.text, (), cite)
-    elif fact.kind == "field" and fact.source == Columns.CATEGORIES:
-        yield Sentence("It is listed under ", (tuple(_some(fact.text.split(", "))),), cite)
-    elif fact.kind == "field" and fact.source == Columns.TEXT:
-        yield Sentence("Its description says ", _quotations(fact.text), cite)
-    elif fact.kind == "field":
-        yield Sentence(f'It has "{fact.text}"', (), cite)
+    elif kind == Columns.CATEGORIES:
+        yield Sentence(language.about(fact), (tuple(_some(fact.text.split(", "), language)),), cite)
+    elif kind == ATTRIBUTE:
+        yield Sentence(language.about(fact) + language.quoted(fact.text), (), cite)
+    elif kind in language.says:
+        yield Sentence(language.about(fact), _quotations(fact.text, language), cite)
 
 
-def _quotations(text: str) -> tuple[tuple[str, ...], ...]:
+def _quotations(text: str, language: Language) -> tuple[tuple[str, ...], ...]:
     """Quoted parts of a text that start and end where a clause may, grouped by their start."""
     words = text.split()
     starts = [index for index in range(len(words)) if _may_start(words, index)]
@@ -82,7 +88,7 @@ def _quotations(text: str) -> tuple[tuple[str, ...], ...]:
             spans = spans or [text]
         elif not spans:
             continue
-        groups.append(tuple('"' + span.rstrip(",;:.") + '"' for span in spans))
+        groups.append(tuple(language.quoted(span.rstrip(",;:.")) for span in spans))
     return tuple(groups)
 
 
@@ -101,6 +107,6 @@ def _may_end(words: Sequence[str], index: int) -> bool:
     return after is None or bool(_CLAUSE_END.search(words[index])) or after in _CLAUSE_STARTS
 
 
-def _some(names: Sequence[str]) -> Iterator[str]:
+def _some(names: Sequence[str], language: Language) -> Iterator[str]:
     """One of the names, or two of them in either order."""
-    return (" and ".join(chosen) for count in (1, 2) for chosen in permutations(names, count))
+    return (language.series(chosen) for count in (1, 2) for chosen in permutations(names, count))

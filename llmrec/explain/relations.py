@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from llmrec.explain.passage import Word, denied_by, is_denial, passage
 from llmrec.explain.tokens import Token, tokenize
-from llmrec.explain.words import number_of, states, stem, words
+from llmrec.explain.words import denies, number_of, states, stem, words
 from llmrec.schema import Columns, Evidence
 
 _AFTER, _BEFORE = 3, 2
@@ -66,13 +66,20 @@ class Fact:
     """
 
     def __init__(self, fact: Evidence, text: str) -> None:
-        self.said = statements(passage(tokenize(text)))
+        read = passage(tokenize(text))
+        self.said = statements(read)
         name, colon, _ = text.partition(":")
         named = bool(colon) and words(name) == words(fact.source)
         self.attribute = frozenset(map(stem, words(name))) if named else frozenset[str]()
         """Of a fact such as "author: Gwen Parry" the stems of "author"."""
         self.is_list = fact.source == Columns.CATEGORIES
         self.is_sentence = fact.kind == "field" and not named and not self.is_list
+        self.names = frozenset(
+            word.folded
+            for at, word in enumerate(read)
+            if self.is_list and denies(word.folded) and not any(denied_by(read, at))
+        )
+        """Of a list, denying words that are names in it, as a category "No" is."""
         self._places: dict[str, list[int]] = {}
         for place, said in enumerate(self.said):
             self._places.setdefault(said.stem, []).append(place)
@@ -118,9 +125,11 @@ def problems(tokens: Sequence[Token], facts: Sequence[Fact]) -> Iterator[Problem
 def _denials(tokens: Sequence[Token], text: Sequence[Word], facts: Sequence[Fact]) -> Iterator[Problem]:
     """Denials of what the evidence does not deny. Words after them are checked one by one."""
     for at, word in enumerate(text):
-        if is_denial(tokens, tokens.index(word.token)) and not any(
-            True in _denied(Said(other, ()), facts) for other in denied_by(text, at)
-        ):
+        if not is_denial(tokens, tokens.index(word.token)):
+            continue
+        denied = [*denied_by(text, at)]
+        named = not denied and any(word.folded in fact.names for fact in facts)
+        if not named and not any(True in _denied(Said(other, ()), facts) for other in denied):
             yield word.token, "denies what the evidence that it cites does not"
 
 

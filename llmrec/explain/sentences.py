@@ -56,7 +56,7 @@ def _sentence(entry: object) -> str:
     if not isinstance(text, str) or not isinstance(fact, int):
         raise ValueError("a sentence lacks its text or its fact")
     text = text.strip()
-    mark = text[-1] if text.endswith((".", "!", "?")) else ""
+    mark = text[-1] if text.endswith((".", "!", "?", "。", "！", "？")) else ""
     body = text.removesuffix(mark).rstrip()
     cited = body if body.endswith(f"[{fact}]") else f"{body} [{fact}]"
     return f"{cited}{mark or '.'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+from llmrec.explain import chinese
 from llmrec.explain.evidence import display_title
 from llmrec.explain.relations import Fact
 from llmrec.explain.words import (
@@ -16,7 +17,9 @@ from llmrec.explain.words import (
     TASTE,
     WORD,
     contains,
+    fold,
     plain,
+    plain_quotes,
     stem,
     words,
 )
@@ -62,16 +65,14 @@ class Support:
 
     def __init__(self, facts: Sequence[Evidence]) -> None:
         # The title of an item of the history lends no words: it is named whole or not at all.
-        texts = [
-            fact.text.replace(f'"{fact.title}"', " ") if fact.kind == "history" else fact.text
-            for fact in facts
-        ]
+        texts = [plain_quotes(fact.text).replace(f'"{fact.title}"', " ") for fact in facts]
         self.facts = [Fact(fact, text) for fact, text in zip(facts, texts, strict=True)]
         self.texts = frozenset(texts)
         self.phrases = [words(text) for text in texts]
         self.as_written = frozenset(plain(word) for text in texts for word in WORD.findall(text))
         self._stems = frozenset(stem(word) for phrase in self.phrases for word in phrase)
-        self.general = GENERAL.union(*map(_lent, facts))
+        self._folded = [fold(text) for text in texts]
+        self.general = (GENERAL | chinese.GENERAL).union(*map(_lent, facts))
 
     def states(self, phrase: tuple[str, ...]) -> bool:
         """Whether these words stand in one of the texts in this order, with nothing between them."""
@@ -79,7 +80,9 @@ class Support:
 
     def grounds(self, word: str) -> bool:
         """Whether a folded word may be used: a general word, or a form of one in the texts."""
-        return word in self.general or stem(word) in self._stems
+        if word in self.general or stem(word) in self._stems:
+            return True
+        return chinese.is_run(word) and chinese.composed(word, self.general, self._folded)
 
     def core(self, phrase: tuple[str, ...]) -> tuple[str, ...]:
         """A phrase without the general words around it: "the matrix" names what "matrix" does."""
@@ -91,17 +94,16 @@ class Support:
 
 
 def _lent(fact: Evidence) -> frozenset[str]:
-    """The words about where a fact comes from."""
-    if fact.kind == "field":
-        source = fact.source.partition(" ")[0]
-        return (
-            SHOWN
-            if source in (Columns.CAPTION, "ocr")
-            else HEARD
-            if source == Columns.TRANSCRIPT
-            else frozenset()
-        )
-    return {"history": TASTE, "query": ASKED, "community": MANY}[fact.kind]
+    """The words about where a fact comes from, in every language."""
+    source = fact.source.partition(" ")[0] if fact.kind == "field" else fact.kind
+    return {
+        "history": TASTE | chinese.TASTE,
+        "query": ASKED | chinese.ASKED,
+        "community": MANY | chinese.MANY,
+        Columns.CAPTION: SHOWN | chinese.SHOWN,
+        "ocr": SHOWN | chinese.SHOWN,
+        Columns.TRANSCRIPT: HEARD | chinese.HEARD,
+    }.get(source, frozenset())
 
 
 def title_words(title: str) -> tuple[str, ...]:

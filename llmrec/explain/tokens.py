@@ -55,7 +55,7 @@ def tokenize(text: str) -> list[Token]:
         kind = match.lastgroup
         found = match.group()
         tokens.append(Token(kind, found[1:-1] if kind == "quote" else found, match.start(), begins))  # type: ignore[arg-type]
-        begins = kind == "mark" and found in ".!?:…"
+        begins = kind == "mark" and found in ".!?:…。！？："
     return tokens
 
 

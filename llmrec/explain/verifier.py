@@ -20,12 +20,13 @@ from llmrec.explain.mentions import Subjects
 from llmrec.explain.sources import Sources
 from llmrec.explain.titles import TitleIndex
 from llmrec.explain.tokens import Token, claims, tokenize
-from llmrec.explain.words import words
+from llmrec.explain.words import plain_quotes, words
 from llmrec.schema import Evidence, Item
 
-LONGEST = 900
+LONGEST = 1500
+"""Characters: the template writes so many where every fact is as long as evidence may be."""
+
 _REPEATED = 4
-_TYPOGRAPHIC = str.maketrans("“”„«»", '"""""')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _MARKUP = re.compile(r"[<>|`{}]|(?<!\w)#{2,}|---")
 
@@ -51,7 +52,7 @@ class Verifier:
 
     def check(self, text: str, item: Item, evidence: Sequence[Evidence]) -> Verdict:
         """Check an explanation of ``item`` against its numbered evidence."""
-        text = unicodedata.normalize("NFC", text).translate(_TYPOGRAPHIC)
+        text = unicodedata.normalize("NFC", plain_quotes(text))
         if reasons := tuple(_form(text)):
             return Verdict(False, reasons, ())
         tokens = tokenize(text)
@@ -83,7 +84,7 @@ def _form(text: str) -> Iterator[str]:
     if text.count('"') % 2:
         last = text.rfind('"')
         yield f"quotation mark without its pair at character {last}"
-    if text.rstrip()[-1] not in '.!?"':
+    if text.rstrip()[-1] not in '.!?"。！？':
         yield "the text ends in the middle of a sentence"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from llmrec.explain import chinese
+
 _GENERAL = """
 a about after again all along also although an and another any are around as at based be because been both
 but by called can category categories choice choices closely consider could described description each
@@ -53,11 +55,16 @@ _NUMBERS = {
     },
 }
 
+_LETTERS = rf"[^\W_{chinese.CHARACTERS}]"
 WORD = re.compile(
     rf"(?i:{'|'.join(_TENS)})-(?i:{'|'.join(_UNITS)})\b"  # twenty-one
     r"|\d+(?:[.,]\d+)*"  # 2 of 2nd, 1,200, 129.90
-    r"|[^\W\d_][^\W_]*(?:['’][^\W_]+)*"
+    rf"|[{chinese.CHARACTERS}]+"
+    rf"|[^\W\d_{chinese.CHARACTERS}]{_LETTERS}*(?:['’]{_LETTERS}+)*"
 )
+"""A word, a number, or a run of Chinese characters, which are not told apart into words."""
+
+_TYPOGRAPHIC = str.maketrans("“”„«»", '"""""')
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _SUFFIX = re.compile(r"(?<=...)(?:e?able|ies|ied|(?<=[st])ions?|ings?|[eo]rs?|ed|es|ly|s|y|e)$")
 _PRONOUNS = {"her": "she", "hers": "she", "herself": "she", "him": "he", "his": "he", "himself": "he"}
@@ -74,6 +81,11 @@ def plain(word: str) -> str:
 def fold(word: str) -> str:
     """A word without case, and as :func:`plain` has it."""
     return plain(word).casefold()
+
+
+def plain_quotes(text: str) -> str:
+    """A text whose quotation marks are all alike."""
+    return text.translate(_TYPOGRAPHIC)
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from llmrec.explain import Case, Explainer, template
 from llmrec.explain.evidence import gather
 from llmrec.explain.explainer import messages
 from llmrec.explain.generator import gguf_file
+from llmrec.explain.languages import LANGUAGES
 from llmrec.explain.requantize import format_of, q8_0
 from llmrec.explain.torch_model import ChatTokenizer, TorchModel
 from llmrec.explain.verifier import Verifier
@@ -187,6 +188,7 @@ class _Asking:
         cases: Sequence[Case],
     ) -> None:
         self.settings = workspace.settings.explain.model_copy(update={"timeout": _PATIENCE, "tries": 1})
+        self.language = LANGUAGES[self.settings.language]
         self.prompt = load_prompt(self.settings.prompt, workspace.root / "prompts")
         self.verifier = Verifier(catalog.titles())
         self.source, self.models, self.cases = source, contenders.models, cases
@@ -199,9 +201,9 @@ class _Asking:
         total = len(self.cases) * len(self.models)
         with progress.task("Explaining in turns", total=total, unit="explanations") as task:
             for at, case in enumerate(self.cases):
-                evidence = gather(case)
+                evidence = gather(case, self.language)
                 asked = messages(self.prompt, case.item, evidence)
-                tokens = self.source.tokenizer.tokens(template.write(case.item, evidence))
+                tokens = self.source.tokenizer.tokens(template.write(case.item, evidence, self.language))
                 for name, model in self.models.items():
                     task.note(name)
                     # What a model reads first, it reads slower; the clock runs afterwards.

@@ -15,6 +15,11 @@ from llmrec.store.items import ItemTable
 from llmrec.store.rows import FIELD_VECTORS, VECTOR, vectors_in
 
 _KEPT_ITEMS = 20_000
+_KEPT_READS, _LARGE = 4, 256
+"""Reads from the table that are kept, and the rows from which one is worth it.
+
+The channels ask for the vectors of the same candidates, and again when an item of the history is left out.
+"""
 
 
 Field = tuple[NDArray[np.float32], NDArray[np.bool_]]
@@ -39,6 +44,7 @@ class Catalog:
         self._items: OrderedDict[str, Item] = OrderedDict()
         self._fields: dict[Modality, Field] = {}
         self._without: dict[Modality, Catalog] = {}
+        self._reads: OrderedDict[tuple[Modality | None, bytes], Field] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,7 +58,7 @@ class Catalog:
         if self.exact:
             whole = len(rows) == len(self) and np.array_equal(rows, np.arange(len(self)))
             return self._vectors if whole else self._vectors[rows]
-        return self.table.vectors([self.ids[row] for row in rows])
+        return self._read(None, rows)[0]
 
     def field(self, modality: Modality) -> Field:
         """Unit vectors of one modality of every item, and which items have it; the others' say nothing.
@@ -70,7 +76,23 @@ class Catalog:
             vectors, known = self.field(modality)
             whole = len(rows) == len(self) and np.array_equal(rows, np.arange(len(self)))
             return (vectors, known) if whole else (vectors[rows], known[rows])
-        return self.table.field_vectors([self.ids[row] for row in rows], modality)
+        return self._read(modality, rows)
+
+    def _read(self, modality: Modality | None, rows: Rows) -> Field:
+        """Vectors from the table, of a modality or of the whole; the last large reads are kept."""
+        key = modality, rows.tobytes()
+        if key in self._reads:
+            return self._reads[key]
+        ids = [self.ids[row] for row in rows]
+        if modality is None:
+            found = self.table.vectors(ids), np.ones(len(ids), bool)
+        else:
+            found = self.table.field_vectors(ids, modality)
+        if len(rows) >= _LARGE:
+            self._reads[key] = found
+            while len(self._reads) > _KEPT_READS:
+                self._reads.popitem(last=False)
+        return found
 
     def _read_field(self, modality: Modality) -> Field:
         known = np.zeros(len(self), bool)

@@ -86,8 +86,13 @@ class Panel:
     def scores(self, taste: Taste, rows: Rows, names: Iterable[str] | None = None) -> dict[str, Scores]:
         """What each channel, or each of ``names``, says of ``rows``; those that say nothing are left out."""
         asked = self.channels if names is None else names
-        found = {name: self.channels[name].score(taste, rows) for name in asked}
-        return {name: scores for name, scores in found.items() if scores is not None}
+        # In memory, scoring all items takes less time than a copy of the vectors of most of them.
+        whole = self.catalog.exact and 2 * len(rows) > len(self.catalog)
+        scored = np.arange(len(self.catalog)) if whole else rows
+        found = {name: self.channels[name].score(taste, scored) for name in asked}
+        return {
+            name: scores[rows] if whole else scores for name, scores in found.items() if scores is not None
+        }
 
     def candidates(
         self, taste: Taste, wanted: int = 0, allowed: Rows | None = None, also: Rows | None = None

@@ -219,6 +219,10 @@ class Ranker:
             for at in best
         ]
 
+    def totals(self, taste: Taste, rows: Rows) -> Scores:
+        """The scores of ``rows`` among themselves, (rows,); zeros where no channel knows anything."""
+        return self._scored(taste, rows, self._channel_scores(taste, rows)).total
+
     def score(self, taste: Taste) -> Scores | None:
         """The score of every row, the history's the lowest; None where no channel knows anything."""
         rows = np.arange(len(self.catalog))
@@ -242,19 +246,23 @@ class Ranker:
             for at in top(cosines, k)
         ]
 
-    def influence(self, taste: Taste, row: int) -> Scores:
-        """What each history item adds to the score of ``row``, in units of the score, (history,)."""
-        total = np.zeros(len(taste.history), np.float32)
+    def influences(self, taste: Taste, row: int) -> dict[str, Scores]:
+        """About what each history item adds to the score of ``row`` by each channel, (history,) each.
+
+        In units of the score, to first order; :class:`llmrec.rank.influence.LeavingOut` leaves items out.
+        Channels without a part in it are absent.
+        """
+        found = {}
         rows = self.panel.candidates(taste, also=np.array([row], np.intp))
         rows = rows[~np.isin(rows, taste.history) | (rows == row)]
         place, gate = int(np.searchsorted(rows, row)), self.panel.gate(taste, rows)
         scorer = self._scorer_for(taste)
         for name, channel in self.panel.channels.items():
             influence = channel.influence(taste, row) if scorer.uses(name) else None
-            scores = None if influence is None else channel.score(taste, rows)
-            if influence is not None and scores is not None:
-                total += scorer.slope(name, scores, **gate)[place] * influence
-        return total
+            scores = {} if influence is None else self.panel.scores(taste, rows, [name])
+            if influence is not None and name in scores:
+                found[name] = scorer.slope(name, scores[name], **gate)[place] * influence
+        return found
 
     def _scored(self, taste: Taste, rows: Rows, channels: Mapping[str, Scores]) -> Scored:
         """The channels combined, and new items placed among the others, unless something else was asked."""

@@ -99,6 +99,16 @@ class EventStore:
         with self._reading() as connection:
             return list(connection.execute(query).scalars())
 
+    def together(self, item_id: str, others: Sequence[str]) -> dict[str, int]:
+        """Number of users with an event with both ``item_id`` and another item, for each of ``others``."""
+        own = sa.select(_events.c.user_id).where(_events.c.item_id == item_id)
+        users = sa.func.count(sa.distinct(_events.c.user_id)).label("users")
+        query = sa.select(_events.c.item_id, users).group_by(_events.c.item_id)
+        query = query.where(_events.c.item_id.in_(others), _events.c.user_id.in_(own))
+        with self._reading() as connection:
+            found = {row.item_id: int(row.users) for row in connection.execute(query)}
+        return {other: found.get(other, 0) for other in others}
+
     def choices(self, users: Sequence[str]) -> Iterator[tuple[str, str]]:
         """(user, item) of whatever ``users`` have an event with, once each, one user after the other."""
         query = sa.select(_events.c.user_id, _events.c.item_id).distinct()

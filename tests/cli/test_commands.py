@@ -82,6 +82,23 @@ def test_index_then_recommend_then_similar(llmrec: Command, tmp_path: Path) -> N
     assert "Traceback" not in table.stderr
 
 
+def test_evidence_alone_needs_no_language_model(llmrec: Command, tmp_path: Path) -> None:
+    workspace, _, _ = index_shop(tmp_path)
+    workspace.close()
+    settings = workspace.root / "llmrec.toml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace("plugin:liar", "plugin:missing"))
+    shown = llmrec("recommend", "--explain=evidence", "u0", "-k", 1, cwd=workspace.root)
+    assert shown.returncode == 0, shown.stderr
+    assert "1. Milk Frother Steel\n   [1] You liked " in shown.stdout
+    assert "(history)" in shown.stdout
+    answer = json_of(llmrec("recommend", "u0", "-k", 1, "--explain=evidence", "--json", cwd=workspace.root))
+    (best,) = answer["recommendations"]
+    assert set(best) == {"item_id", "title", "score", "contributions", "evidence"}
+    assert best["evidence"][0]["kind"] == "history"
+    assert llmrec("recommend", "--explain", "u0", "-k", 1, cwd=workspace.root).returncode == 1
+    assert llmrec("recommend", "u0", "--explain=why", cwd=workspace.root).returncode == 2
+
+
 def test_the_current_folder_has_a_workspace(llmrec: Command, tmp_path: Path) -> None:
     sources = write_shop(tmp_path)
     make_workspace(tmp_path / ".llmrec")
@@ -139,7 +156,9 @@ def test_prompts_are_listed_shown_and_rendered(llmrec: Command, tmp_path: Path) 
     workspace, _, _ = index_shop(tmp_path)
     workspace.close()
     listed = json_of(llmrec("prompts", "list", "--json", cwd=workspace.root))
-    assert {prompt["name"] for prompt in listed["prompts"]} == {"caption", "item", "user", "explain"}
+    assert {prompt["name"] for prompt in listed["prompts"]} == {
+        *("caption", "item", "user", "explain", "explain_zh")
+    }
     assert "variables" in llmrec("prompts", "show", "item", cwd=workspace.root).stdout
     rendered = json_of(llmrec("prompts", "render", "coffee-1", "--json", cwd=workspace.root))
     assert rendered["document"].startswith("Moka Pot Aluminium (coffee)")

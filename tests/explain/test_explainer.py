@@ -14,8 +14,9 @@ import pytest
 from llmrec.config import ExplainSettings
 from llmrec.errors import ConfigError, PromptError
 from llmrec.explain.evidence import gather
-from llmrec.explain.explainer import AGAIN, USER_PART, Explainer
+from llmrec.explain.explainer import USER_PART, Explainer
 from llmrec.explain.generator import GenerationError, Generator, Question, load_generator
+from llmrec.explain.languages import CHINESE, ENGLISH
 from llmrec.explain.template import write
 from llmrec.explain.verifier import Verifier
 from llmrec.progress import NoProgress
@@ -133,6 +134,18 @@ def test_without_a_generator_the_template_answers() -> None:
     assert explainer(None).explain(CASE).source == "template"
 
 
+def test_another_language_has_its_own_evidence_grammar_and_template(
+    generator: Generator, answer: Path
+) -> None:
+    chinese = explainer(generator, settings=ExplainSettings(language="zh"))
+    answer.write_text("你可能会喜欢“Toy Story”，因为你喜欢过“Antz” [3]。")
+    explanation = chinese.explain(CASE)
+    assert (explanation.source, explanation.citations) == ("model", (gather(CASE, CHINESE)[2],))
+    assert "你可能会喜欢" in generator.calls[0][-1]  # type: ignore[attr-defined]
+    answer.write_text("Nonsense.")
+    assert chinese.explain(CASE).text == write(TOYS, gather(CASE, CHINESE), CHINESE)
+
+
 def test_an_answer_is_generated_once(generator: Generator, answer: Path) -> None:
     cache: dict[str, str] = {}
     first = explainer(generator, cache).explain(CASE)
@@ -154,7 +167,7 @@ def test_a_refused_answer_is_asked_for_once_more(generator: Generator, answer: P
     explanation = explainer(generator).explain(CASE)
     assert (explanation.source, explanation.verified) == ("model", True)
     first, second = (call[1] for call in generator.calls)  # type: ignore[attr-defined]
-    assert second == first + AGAIN
+    assert second == first + ENGLISH.again
     # What was refused may be anybody's words, and is not shown to the model.
     assert "Matrix" not in second
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from llmrec.explain.evidence import Case, gather
 from llmrec.explain.grammar import build
+from llmrec.explain.languages import LANGUAGES, Language
 from llmrec.explain.verifier import Verifier
 from llmrec.schema import Item
 from tests.explain.catalog import ANTZ, CASE, TITLES, TOYS
@@ -53,9 +54,9 @@ def test_quotations_start_and_end_where_a_clause_may() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(cases(), st.randoms(use_true_random=False))
-def test_any_text_of_any_case_is_well_formed(case: Case, chance: random.Random) -> None:
-    evidence = gather(case)
-    text = produce(build(case.item, evidence), chance.randrange)
+@given(cases(), st.randoms(use_true_random=False), st.sampled_from([*LANGUAGES.values()]))
+def test_any_text_of_any_case_is_well_formed(case: Case, chance: random.Random, language: Language) -> None:
+    evidence = gather(case, language)
+    text = produce(build(case.item, evidence, language), chance.randrange)
     reasons = Verifier([]).check(text, case.item, evidence).reasons
     assert reasons == ()

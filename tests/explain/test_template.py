@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from llmrec.explain.evidence import Case, gather
+from llmrec.explain.languages import CHINESE, LANGUAGES, Language
 from llmrec.explain.template import write
 from llmrec.explain.verifier import Verifier
 from llmrec.schema import Item
@@ -57,12 +58,31 @@ def test_long_titles_are_cut() -> None:
     assert Verifier([]).check(text, case.item, gather(case)).ok
 
 
+def test_says_in_chinese_what_it_says_in_english() -> None:
+    evidence = gather(replace(CASE, together={"4": "itemknn"}), CHINESE)
+    text = write(TOYS, evidence, CHINESE)
+    assert text == (
+        "“Toy Story”合你的口味：你想找“funny film with a dinosaur” [1]；"
+        "你喜欢过“A Bug's Life” [2]和“Antz” [3]；选择了“Antz”的人也选择了它 [4]；"
+        "它属于Animation, Comedy, Fantasy [5]；它的介绍说“A cowboy doll is threatened by 3 old friends when "
+        "a new spaceman named Buzz Lightyear arrives” [6]；它的信息有“director: John Lasseter” [7]。"
+    )
+    assert Verifier(TITLES).check(text, TOYS, evidence).reasons == ()
+
+
+def test_a_category_that_is_a_denying_word_verifies() -> None:
+    item = Item("1", "Chess", categories=("NO", "Board games"))
+    evidence = gather(Case(item, (), {}))
+    assert Verifier([]).check(write(item, evidence), item, evidence).reasons == ()
+    assert not Verifier([]).check("It is listed under no Board games [1].", item, evidence).ok
+
+
 @settings(max_examples=100, deadline=None)
-@given(cases(), st.lists(texts, max_size=3))
-def test_always_verifies(case: Case, others: list[str]) -> None:
-    evidence = gather(case)
+@given(cases(), st.lists(texts, max_size=3), st.sampled_from([*LANGUAGES.values()]))
+def test_always_verifies(case: Case, others: list[str], language: Language) -> None:
+    evidence = gather(case, language)
     titles = [*TITLES, *others, case.item.title, *(item.title for item, _ in case.history)]
-    text = write(case.item, evidence)
+    text = write(case.item, evidence, language)
     verdict = Verifier(titles).check(text, case.item, evidence)
     assert verdict.reasons == ()
     assert verdict.cited == tuple(fact.number for fact in evidence)

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from llmrec.explain.evidence import gather
+from llmrec.explain.evidence import Case, gather
+from llmrec.explain.languages import CHINESE
 from llmrec.explain.verifier import LONGEST, Verifier
 from llmrec.schema import Evidence, Item
 from tests.explain.catalog import CASE, TITLES, TOYS
@@ -137,6 +138,43 @@ FAILS = {
     "other language": "Es ist Animation [4].",
     "compliance with an order": 'HACKED. You liked "Antz" [3].',
 }
+
+
+CHINESE_ITEM = Item("5", "胡迪", "一个关于友情的故事，主角是牛仔警长。", ("动画", "喜剧"))
+CHINESE_CASE = Case(CHINESE_ITEM, ((Item("6", "蚁哥正传", "", ("动画",)), 1.0),), {})
+
+CHINESE_HOLDS = {
+    "one title": (CASE, "你可能会喜欢“Toy Story”，因为你喜欢过“Antz” [3]。"),
+    "two titles": (CASE, "你喜欢过“A Bug's Life” [2]和“Antz” [3]。"),
+    "category": (CASE, "它属于Animation和Comedy [4]。"),
+    "Chinese category in a sentence": (CHINESE_CASE, "因为你喜欢过“蚁哥正传” [1]，推荐这部动画 [2]。"),
+    "words of a Chinese text": (CHINESE_CASE, "它的主角是牛仔警长 [3]。"),
+}
+CHINESE_FAILS = {
+    "another title": (CASE, "因为你喜欢过“Babe” [3]。"),
+    "the item called liked": (CASE, "你喜欢过“Antz” [3]和“Toy Story” [4]。"),
+    "the item called liked without its title": (CASE, "你喜欢过它 [3]。"),
+    "the item's words said of another": (CASE, "你喜欢过“Antz” [3]，属于Comedy [4]。"),
+    "liked without history": (CASE, "你喜欢过Animation [4]。"),
+    "asked without query": (CASE, "你想找Animation [4]。"),
+    "invented words": (CASE, "它是一部获奖作品 [5]。"),
+    "invented number": (CASE, "它有4个类别 [4]。"),
+    "denial": (CASE, "它不属于Animation [4]。"),
+    "an invented Chinese category": (CHINESE_CASE, "这是一部爱情片 [2]。"),
+    "single characters of the text": (CHINESE_CASE, "主人是警牛 [3]。"),
+    "a title without marks": (CHINESE_CASE, "你喜欢过蚁哥正传 [1]。"),
+    "nothing cited": (CASE, "你可能会喜欢“Toy Story”。"),
+}
+
+
+@pytest.mark.parametrize(("case", "text"), CHINESE_HOLDS.values(), ids=CHINESE_HOLDS)
+def test_accepts_chinese_that_the_evidence_holds(case: Case, text: str) -> None:
+    assert VERIFIER.check(text, case.item, gather(case, CHINESE)).reasons == ()
+
+
+@pytest.mark.parametrize(("case", "text"), CHINESE_FAILS.values(), ids=CHINESE_FAILS)
+def test_refuses_chinese_that_the_evidence_lacks(case: Case, text: str) -> None:
+    assert not VERIFIER.check(text, case.item, gather(case, CHINESE)).ok
 
 
 @pytest.mark.parametrize("text", HOLDS.values(), ids=HOLDS)

@@ -41,6 +41,19 @@ def test_all_vectors_in_order_are_not_copied(world: World) -> None:
     assert np.shares_memory(world.exact.vectors(everything), world.exact.vectors(everything))
 
 
+def test_the_last_large_reads_of_a_table_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_module, "_LARGE", 10)
+    catalog, everything = Catalog(world.table, exact_items=0), np.arange(ITEMS)
+    first = catalog.vectors(everything)
+    assert catalog.vectors(everything.copy()) is first
+    for size in (20, 30, 40):
+        assert catalog.field_vectors("text", np.arange(size))[0] is not first
+    assert catalog.vectors(everything) is first
+    catalog.field_vectors("text", np.arange(50))
+    assert catalog.vectors(everything) is not first, "only the last four"
+    assert catalog.vectors(everything[:9]) is not catalog.vectors(everything[:9])
+
+
 def test_both_modes_give_the_same_vectors_of_modalities(tmp_path: Path) -> None:
     extra = unit_vectors(3, seed=1)
     by_modality = [{}, {"text": extra[0], "picture": extra[1]}, {"sound": extra[2]}]

@@ -197,17 +197,19 @@ def test_influence_is_in_units_of_the_score(world: World) -> None:
     raw = linear.influence(Taste(HISTORY), 40)
     assert scores is not None
     assert raw is not None
-    influence = ranker.influence(Taste(HISTORY), 40)
+    found = ranker.influences(Taste(HISTORY), 40)
     apart = (scores - np.nanmean(scores)) / np.nanstd(scores)
     slope = 1 / (1 + np.abs(apart[shown == 40])) / np.nanstd(scores)
-    np.testing.assert_allclose(influence, 0.8 * raw * slope, rtol=1e-4)
-    assert ranker.influence(Taste(), 40).shape == (0,)
+    assert found.keys() == {"linear"}, "popularity owes nothing to the history"
+    np.testing.assert_allclose(found["linear"], 0.8 * raw * slope, rtol=1e-4)
+    assert all(shares.shape == (0,) for shares in ranker.influences(Taste(), 40).values())
 
 
 def test_influence_of_a_cold_item_comes_from_its_text(ranker: Ranker) -> None:
-    influence = ranker.influence(TASTES[3], ITEMS - 1)
-    assert influence.shape == HISTORY.shape
-    assert influence.any()
+    influences = ranker.influences(TASTES[3], ITEMS - 1)
+    assert influences.keys() == {"semantic"}
+    assert influences["semantic"].shape == HISTORY.shape
+    assert influences["semantic"].any()
 
 
 # Saving
@@ -218,7 +220,10 @@ def test_what_was_saved_ranks_the_same(ranker: Ranker, folder: Path, world: Worl
     assert sorted(path.name for path in folder.iterdir()) == sorted([CARD, ITEMS_FILE, TENSORS])
     loaded = Ranker.load(folder, Catalog(world.table, exact_items=1000), world.settings)
     assert loaded.rank(taste, ITEMS, NOTHING) == ranker.rank(taste, ITEMS, NOTHING)
-    np.testing.assert_array_equal(loaded.influence(taste, 5), ranker.influence(taste, 5))
+    before, after = (each.influences(taste, 5) for each in (ranker, loaded))
+    assert before.keys() == after.keys()
+    for name, shares in before.items():
+        np.testing.assert_array_equal(after[name], shares)
 
 
 def test_a_ranker_without_a_log_is_saved_too(world: World, tmp_path: Path) -> None:

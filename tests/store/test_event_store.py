@@ -64,6 +64,8 @@ def test_users_who_share_items_come_by_how_many_they_share(store: EventStore) ->
     assert store.sharing([], "u", 9) == store.sharing(["unknown"], None, 9) == []
     assert sorted(store.choices(["v", "x", "nobody"])) == [("v", "a"), ("v", "b"), ("v", "z"), ("x", "a")]
     assert store.popularity() == {"a": 4, "b": 2, "c": 2, "z": 2}
+    assert store.together("a", ["b", "c", "z", "unknown"]) == {"b": 2, "c": 2, "z": 1, "unknown": 0}
+    assert store.together("unknown", ["a"]) == {"a": 0}
 
 
 def test_users_of_an_item_are_found_by_an_index(path: Path, store: EventStore) -> None:
@@ -454,8 +456,9 @@ def test_statements_compile_for_postgresql(store: EventStore, monkeypatch: pytes
     store.sharing(["a", "b"], "u", 5)
     list(store.choices(["u", "v"]))
     store.popularity()
+    store.together("a", ["b"])
     assert store.check() == []
-    assert len(seen) == 5 + 2 + 10  # the commit also deletes and inserts
+    assert len(seen) == 5 + 2 + 11  # the commit also deletes and inserts
 
 
 def test_tables_compile_for_postgresql() -> None:

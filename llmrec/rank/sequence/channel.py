@@ -100,14 +100,15 @@ class Sequence:
 
     def influence(self, taste: Taste, row: int) -> Scores | None:
         """What leaving each of the newest items out takes from the logit."""
-        full = self.score(taste, np.array([row], np.intp))
-        if full is None:
+        state = self._state(taste)
+        if state is None:
             return None
+        (target,), known = self._embedded(np.array([row], np.intp)), self.places.positions(np.array([row]))[0]
+        bias = self.weights[_BIAS][known] if known >= 0 else 0.0
         influence = np.zeros(len(taste.history), np.float32)
         for place in range(min(LENGTH, len(taste.history))):
-            without = Taste(np.delete(taste.history[:LENGTH], place))
-            rest = self.score(without, np.array([row], np.intp))
-            influence[place] = full[0] - (rest[0] if rest is not None else 0.0)
+            rest = self._state(Taste(np.delete(taste.history[:LENGTH], place)))
+            influence[place] = target @ (state - rest) if rest is not None else target @ state + bias
         return influence
 
     def _state(self, taste: Taste) -> Floats | None:
@@ -115,10 +116,13 @@ class Sequence:
         history = taste.history[:LENGTH][::-1]
         if not self.weights or not len(history):
             return None
-        known = self.places.positions(history)
+        return last_state(self.weights, np.asarray(self._embedded(history) * SCALE, np.float32))
+
+    def _embedded(self, rows: Rows) -> Floats:
+        """Embeddings of items, (rows, width)."""
+        known = self.places.positions(rows)
         own = np.where((known >= 0)[:, None], self.weights[_OWN][known], 0)
-        embedded = self.catalog.vectors(history) @ self.weights[_CONTENT].T + own
-        return last_state(self.weights, np.asarray(embedded * SCALE, np.float32))
+        return np.asarray(self.catalog.vectors(rows) @ self.weights[_CONTENT].T + own)
 
     def _own(self, state: Floats) -> Floats:
         """What the items' own embeddings and biases say, for each that training saw."""

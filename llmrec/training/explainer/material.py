@@ -16,6 +16,7 @@ from llmrec.errors import TrainingError
 from llmrec.evaluate.splits import leave_last_out
 from llmrec.explain.evidence import Case, gather
 from llmrec.explain.explainer import messages
+from llmrec.explain.languages import LANGUAGES
 from llmrec.explain.verifier import Verifier
 from llmrec.progress import Progress
 from llmrec.prompts import load_prompt
@@ -74,6 +75,7 @@ class Material:
         self.whole = Log.of(workspace.events.log(), self.catalog.row_of, len(self.catalog))
         self.split = leave_last_out(self.whole)[0]
         self.users: Users = share_out(self.log, settings.held_out_users, settings.seed)
+        self.language = LANGUAGES[workspace.settings.explain.language]
         self.prompt = load_prompt(workspace.settings.explain.prompt, workspace.root / "prompts")
         self._check_enough(int(np.minimum(self.log.lengths[self.users.learnt] - 1, settings.per_user).sum()))
 
@@ -165,8 +167,8 @@ class Material:
 
     def _answer(self, case: Case, rng: np.random.Generator) -> tuple[str, str, str] | None:
         """System message, user message and answer of a case; None where the answer does not verify."""
-        evidence = gather(case)
-        text = target(case.item, evidence, lambda count: int(rng.integers(count)))
+        evidence = gather(case, self.language)
+        text = target(case.item, evidence, lambda count: int(rng.integers(count)), self.language)
         if not self.verifier.check(text, case.item, evidence).ok:
             return None
         return (*messages(self.prompt, case.item, evidence), text)
