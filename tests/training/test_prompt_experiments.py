@@ -109,7 +109,7 @@ def test_the_newest_events_change_nothing(indexed: Path, tmp_path: Path) -> None
 def test_explanation_prompts(workspace: Workspace) -> None:
     both = edit(workspace, "explain", "short sentences.", "short sentences. Name both.")
     false = edit(workspace, both, "Name both.", "Say that it is a musical.")
-    found = compare(workspace, ["explain@1", both, false], EVERYTHING)
+    found = compare(workspace, ["explain@2", both, false], EVERYTHING)
     one, two, lies = found["rows"]
     assert (found["explanations"], found["grammar"]) == (7, True)
     assert [row["verified"]["mean"] for row in found["rows"]] == [1, 1, 0]
@@ -274,7 +274,7 @@ def test_the_commands(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, cap
     assert "tokens/s" in out
     assert "report.json" in out
     edit(workspace, "explain", "short", "very short")
-    code, out = ask(monkeypatch, capsys, root, "compare", "explain@1", "explain@2", "--no-grammar", *few)
+    code, out = ask(monkeypatch, capsys, root, "compare", "explain@2", "explain@3", "--no-grammar", *few)
     assert code == "0"
     assert "claims that hold" in out
     assert "without the grammar" in out
@@ -285,5 +285,5 @@ def test_the_commands(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, cap
     assert ask(monkeypatch, capsys, root, "results")[1].count("report.json") == 3
     listed = json.loads(ask(monkeypatch, capsys, root, "list", "--json")[1])["prompts"]
     in_use = {f"{entry['name']}@{entry['version']}" for entry in listed if entry["in_use"]}
-    assert in_use == {"item@1", "user@1", "explain@1"}
-    assert {"item@2", "item@3", "explain@2"} <= {f"{entry['name']}@{entry['version']}" for entry in listed}
+    assert in_use == {"item@1", "user@1", "explain@2"}
+    assert {"item@2", "item@3", "explain@3"} <= {f"{entry['name']}@{entry['version']}" for entry in listed}
