@@ -97,7 +97,10 @@ def _shapes() -> list[tuple[str, int, int]]:
 
 
 def _tokenizer() -> tuple[list[str], list[str]]:
-    """Tokens and merges, learnt from what explanations are made of."""
+    """Tokens and merges, learnt from what explanations are made of, in a text of its own.
+
+    Were that the prompt in use, its every new wording would make another random model.
+    """
     import json
 
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -110,8 +113,8 @@ def _tokenizer() -> tuple[list[str], list[str]]:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    prompt = Path(__file__).parents[2] / "prompts" / "explain.j2"
-    texts = [prompt.read_text(encoding="utf-8")] * 3 + [str(row) for row in item_rows()]
+    words = Path(__file__).with_name("tiny_vocabulary.txt")
+    texts = [words.read_text(encoding="utf-8")] * 3 + [str(row) for row in item_rows()]
     tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     pairs = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
