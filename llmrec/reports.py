@@ -33,6 +33,14 @@ def header(sample: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def new_folder(root: Path, kind: str) -> Path:
+    """A free name for a report in the workspace at ``root``: what it is on, and when; it sorts by time."""
+    name = f"{kind}-{datetime.now():%Y%m%d-%H%M%S}"
+    taken = {path.name for path in (root / "reports").glob(f"{name}*")}
+    later = (f"{name}-{number}" for number in range(2, len(taken) + 3))
+    return root / "reports" / next(free for free in (name, *later) if free not in taken)
+
+
 def write(document: dict[str, Any], folder: Path) -> Path:
     """Write ``report.json`` into a new folder, whole or not at all; returns its path.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -59,7 +58,7 @@ def compare(
     """
     from llmrec.precisions import Sample, report
     from llmrec.precisions.report import PRECISIONS
-    from llmrec.reports import write
+    from llmrec.reports import new_folder, write
     from llmrec.workspace import Workspace, find_workspace
 
     roles = [role.value] if role else [*PRECISIONS]
@@ -70,7 +69,7 @@ def compare(
     with closing(Workspace(find_workspace(workspace))) as opened:
         sample = Sample(items, users, explanations)
         document = report(opened, roles, wanted, sample, progress_for(as_json))
-        path = write(document, opened.root / "reports" / f"models-{datetime.now():%Y%m%d-%H%M%S}")
+        path = write(document, new_folder(opened.root, "models"))
     if as_json:
         print_json(document | {"report": str(path)})
         return

@@ -12,7 +12,7 @@ from llmrec.encode import load_encoder
 from llmrec.evaluate.splits import LEAVE_LAST_OUT
 from llmrec.experiments.explanations import compare_explanation_prompts
 from llmrec.experiments.kept import Kept, kept
-from llmrec.experiments.results import folder_for
+from llmrec.experiments.results import KIND
 from llmrec.experiments.roles import Role, contenders
 from llmrec.experiments.texts import compare_item_prompts, compare_user_prompts
 from llmrec.explain.generator import Generator, load_generator
@@ -20,7 +20,7 @@ from llmrec.explain.verifier import Verifier
 from llmrec.progress import NoProgress, Progress
 from llmrec.prompts import Prompt, load_prompt
 from llmrec.rank.catalog import Catalog
-from llmrec.reports import header, write
+from llmrec.reports import header, new_folder, write
 from llmrec.training.validation import Sample, Validation
 from llmrec.workspace import Snapshot, Workspace
 
@@ -74,7 +74,7 @@ def compare(
             document |= _explanations(prompts, validation, explainer, done, progress, grammar)
         else:
             document |= _texts(workspace, present.snapshot, prompts, validation, sample, role, done, progress)
-        path = write(document, folder_for(workspace.root))
+        path = write(document, new_folder(workspace.root, KIND))
     return document | {"report": str(path)}
 
 

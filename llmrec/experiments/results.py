@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from llmrec.errors import CorruptFileError
 from llmrec.reports import REPORT
 
-_PREFIX = "prompts-"
-
-
-def folder_for(root: Path) -> Path:
-    """A new folder's name for a report on prompts, that sorts by time."""
-    name = f"{_PREFIX}{datetime.now():%Y%m%d-%H%M%S}"
-    taken = {path.name for path in (root / "reports").glob(f"{name}*")}
-    later = (f"{name}-{number}" for number in range(2, len(taken) + 3))
-    return root / "reports" / next(free for free in (name, *later) if free not in taken)
+KIND = "prompts"
+"""What their folders' names begin with."""
 
 
 def results(root: Path) -> list[dict[str, Any]]:
@@ -27,7 +19,7 @@ def results(root: Path) -> list[dict[str, Any]]:
     Raises:
         CorruptFileError: one cannot be read; names it.
     """
-    paths = sorted((root / "reports").glob(f"{_PREFIX}*/{REPORT}"), key=lambda path: path.parent.name)
+    paths = sorted((root / "reports").glob(f"{KIND}-*/{REPORT}"), key=lambda path: path.parent.name)
     return [_read(path) for path in paths]
 
 

@@ -21,7 +21,7 @@ from llmrec.evaluate.splits import LEAVE_LAST_OUT
 from llmrec.precisions import Sample, report
 from llmrec.precisions.encoders import compare_encoders
 from llmrec.rank.catalog import Catalog
-from llmrec.reports import write
+from llmrec.reports import new_folder, write
 from llmrec.runtime import weights
 from llmrec.training.validation import Validation
 from llmrec.workspace import Workspace
@@ -177,6 +177,15 @@ def test_the_command_prints_tables(root: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "1.00×" in out
     assert "nf4 is left out: accelerate is required here and not installed" in out
     assert "report.json" in out
+
+
+def test_two_reports_of_one_second_are_both_kept(tmp_path: Path) -> None:
+    folders = []
+    for _ in range(3):
+        folders.append(new_folder(tmp_path, "models"))
+        write({}, folders[-1])
+    assert sorted((tmp_path / "reports").iterdir()) == sorted(set(folders))
+    assert len(set(folders)) == 3
 
 
 def test_ctrl_c_leaves_no_report(root: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
