@@ -26,7 +26,6 @@ from llmrec.progress import NoProgress
 from llmrec.schema import Recommendation
 from llmrec.training.adapter import CARD
 from llmrec.training.explainer.base import EXPLAINERS
-from llmrec.training.explainer.checking import Ungoverned
 from llmrec.training.explainer.finetuning import MODEL
 from llmrec.training.explainer.material import held_out_ids
 from llmrec.training.settings import ExplainerSettings
@@ -68,19 +67,20 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.workspace / EXPLAINERS / options.name
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    settings = ExplainerSettings.model_validate(card["settings"])
+    recipe = ExplainerSettings.model_validate(card["settings"])
     models = {"base": card["base"]["name"], "tuned": f"file:{folder.resolve() / MODEL}"}
     with Recommender.open(options.workspace) as recommender:
         titles = {words_of(title) for title in recommender.catalog.titles()}
-        users = held_out_ids(recommender.workspace, settings)[: options.users]
+        users = held_out_ids(recommender.workspace, recipe)[: options.users]
         asked = [(user, recommender.recommend(user, k=1)[0]) for user in users]
         explainer = recommender.explainer
         explainer.cache = None  # answers of before would take no time
-        explainer.settings = explainer.settings.model_copy(update={"timeout": 120.0})
+        settings = explainer.settings.model_copy(update={"timeout": 120.0, "tries": 1})
         for model in ("tuned", "base"):
-            generator = load_generator(models[model], NoProgress())
+            explainer.generator = load_generator(models[model], NoProgress())
             for grammar in (False, True):
-                explainer.generator = generator if grammar else Ungoverned(generator)
+                constraint = "auto" if grammar else "none"
+                explainer.settings = settings.model_copy(update={"constraint": constraint})
                 found = measure(recommender, asked, titles, options.show)
                 print(json.dumps({"model": model, "grammar": grammar, **found}), flush=True)
 

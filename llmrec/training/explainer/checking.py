@@ -17,24 +17,6 @@ _PATIENCE = 120.0
 """Seconds for an answer: here the question is what is written, not how soon."""
 
 
-class Ungoverned:
-    """A generator that is not given the grammar, so that its own words count."""
-
-    def __init__(self, generator: Generator) -> None:
-        self.generator = generator
-
-    @property
-    def fingerprint(self) -> str:
-        """That of the generator."""
-        return self.generator.fingerprint
-
-    def generate(
-        self, system: str, user: str, *, max_tokens: int, timeout: float, grammar: str | None = None
-    ) -> str:
-        """See :class:`llmrec.explain.generator.Generator`."""
-        return self.generator.generate(system, user, max_tokens=max_tokens, timeout=timeout)
-
-
 @dataclass(frozen=True, slots=True)
 class Checked:
     """What a model wrote: texts that passed and their share, None for others; seconds of each answer."""
@@ -69,9 +51,9 @@ def check(
         task: counts answers.
         grammar: whether the answers are held to the grammar, as they are in use.
     """
-    writer = generator if grammar else Ungoverned(generator)
-    patient = settings.model_copy(update={"timeout": _PATIENCE, "tries": 1})
-    explainer = Explainer(writer, verifier, prompt, patient)
+    held = {} if grammar else {"constraint": "none"}
+    patient = settings.model_copy(update={"timeout": _PATIENCE, "tries": 1, **held})
+    explainer = Explainer(generator, verifier, prompt, patient)
     texts, seconds = [], []
     for case in cases:
         began = time.monotonic()
