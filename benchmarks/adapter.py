@@ -4,7 +4,7 @@
     python benchmarks/adapter.py WORKSPACE ADAPTED [--seeds 0,1,2] [--channel]
 
 Both workspaces have the same items and log. Leave-last-out: each user's last event is asked, all before
-it is known, and the adapter has learnt from all but the last two. Differences are paired by user, with 95%
+it is known, and the adapter has learnt from all but the last five. Differences are paired by user, with 95%
 bootstrap intervals. `--channel` leaves the fusion scorer out.
 """
 

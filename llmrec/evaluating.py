@@ -18,11 +18,12 @@ from llmrec.evaluate.model import Model
 from llmrec.evaluate.report import Document, Report
 from llmrec.evaluate.run import evaluate
 from llmrec.evaluate.split import Case, Split
-from llmrec.evaluate.splits import LEAVE_LAST_OUT, MIN_EVENTS, SPLITS, leave_last_out
+from llmrec.evaluate.splits import LEAVE_LAST_OUT, MIN_EVENTS, SPLITS
 from llmrec.progress import NoProgress, Progress
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Taste
 from llmrec.rank.log import Log
+from llmrec.training.pairs import training_period
 from llmrec.users import UserTexts
 from llmrec.workspace import Workspace
 
@@ -80,7 +81,7 @@ class Evaluation:
     @property
     def _tuned_on(self) -> Log | None:
         """The events that an adapter in use may have been trained on; None without one."""
-        return leave_last_out(self.log)[0].train if self.snapshot.adapter else None
+        return training_period(self.log) if self.snapshot.adapter else None
 
     def taste(self, split: Split, case: Case) -> Taste:
         """What is known of the user at a case, with the vector of their text."""

@@ -58,6 +58,11 @@ class Practice:
         return self.heard.rows[self.heard.span(int(self.users[at]))][: self.known[at]][::-1]
 
 
+def held_back(log: Log) -> Rows:
+    """How many of the newest events of each user practice asks for, (users,)."""
+    return np.where(log.lengths >= 3, np.clip(log.lengths // 4, 1, HELD), 0)
+
+
 def practice(log: Log, seed: int) -> Practice | None:
     """Hold back some users, of the others the newest events, and all events of some items.
 
@@ -69,7 +74,7 @@ def practice(log: Log, seed: int) -> Practice | None:
     items = np.flatnonzero(log.counts)
     cold = np.zeros(log.size, bool)
     cold[rng.choice(items, int(COLD * len(items)), replace=False)] = True
-    held = np.where(log.lengths >= 3, np.clip(log.lengths // 4, 1, HELD), 0)
+    held = held_back(log)
     known, newest = ~cold[log.rows], log.newest(held[log.at_user])
     heard = replace(log.where(known), new=np.union1d(log.new, np.flatnonzero(cold)))
     users = np.flatnonzero((held > 0) & (log.where(known & ~newest).lengths > 0))

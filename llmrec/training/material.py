@@ -30,7 +30,7 @@ from llmrec.store.rows import DOCUMENT
 from llmrec.training.corpus import Corpus, histories_of, write_corpus
 from llmrec.training.judge import Questions, choose_cases
 from llmrec.training.negatives import hard_negatives
-from llmrec.training.pairs import Pairs, check_period, sample_pairs
+from llmrec.training.pairs import Pairs, check_period, sample_pairs, training_period
 from llmrec.training.settings import TrainingSettings
 from llmrec.users import UserWriter
 from llmrec.workspace import Workspace
@@ -74,10 +74,10 @@ class Base:
 
 
 class Material:
-    """A workspace's log up to the last two events of each user, and the texts that go with it.
+    """The older part of a workspace's log, and the texts that go with it.
 
     The newest event of a user is never looked at, since `llmrec evaluate` asks for it; the one before it is
-    what validation asks.
+    what validation asks, from all that is older. Pairs are of the :func:`training_period`.
 
     Args:
         workspace: an indexed one.
@@ -97,6 +97,7 @@ class Material:
         self.catalog = Catalog(present.table, workspace.settings.rank.exact_items)
         self.whole = Log.of(workspace.events.log(), self.catalog.row_of, len(self.catalog))
         self.split: Split = leave_last_out(self.whole)[0]
+        self.log = training_period(self.whole)
         self.pairs: Pairs = sample_pairs(self.log, settings.pairs, settings.seed)
         check_period(self.pairs, self.log)
         if not self.split.cases:
@@ -105,11 +106,6 @@ class Material:
                 "Add events with `llmrec index CATALOG --interactions LOG`.",
             )
         self.cases = choose_cases(self.split, settings.validation_users, settings.seed)
-
-    @property
-    def log(self) -> Log:
-        """The training period."""
-        return self.split.train
 
     @cached_property
     def histories(self) -> Pairs:

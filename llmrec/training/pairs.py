@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmrec.errors import TrainingError
+from llmrec.evaluate.splits import leave_last_out
 from llmrec.rank.log import DAY, Log, Rows
+from llmrec.rank.practice import held_back
 from llmrec.training.settings import PairSettings
 
 HISTORY = -1
@@ -44,6 +46,16 @@ class Pairs:
     def at(self, chosen: NDArray[np.bool_] | Rows) -> Pairs:
         """Some of them."""
         return Pairs(*(getattr(self, field.name)[chosen] for field in fields(Pairs)))
+
+
+def training_period(log: Log) -> Log:
+    """What an encoder may be fine-tuned on.
+
+    Without the two events of each user that leave-last-out asks for, and without those before them that the
+    fusion scorer practises on: it would think more of an encoder that knows the answers than it is worth.
+    """
+    before = leave_last_out(log)[0].train
+    return before.where(~before.newest(held_back(before)[before.at_user]))
 
 
 def sample_pairs(log: Log, settings: PairSettings, seed: int) -> Pairs:

@@ -6,13 +6,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 from small_training import DAY, log_of, pair_settings, topical_log
 
 from llmrec.errors import TrainingError
 from llmrec.evaluate.splits import leave_last_out
 from llmrec.rank.log import Log
+from llmrec.rank.practice import HELD, held_back
 from llmrec.training.negatives import hard_negatives
-from llmrec.training.pairs import HISTORY, Pairs, check_period, not_negatives, sample_pairs
+from llmrec.training.pairs import (
+    HISTORY,
+    Pairs,
+    check_period,
+    not_negatives,
+    sample_pairs,
+    training_period,
+)
 
 
 @pytest.fixture
@@ -54,6 +63,25 @@ def test_events_far_apart_make_no_pair() -> None:
     assert apart.max() == 200 * DAY
     with pytest.raises(TrainingError, match="to learn from"):
         sample_pairs(log_of([("u0", 0, 0.0), ("u1", 1, 0.0)]), pair_settings(), 0)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_nothing_that_is_asked_or_practised_on_is_in_the_training_period(lengths: list[int]) -> None:
+    whole = log_of((f"u{user:02}", row, 60.0 * row) for user, n in enumerate(lengths) for row in range(n))
+    period = keys(training_period(whole))
+    for split in leave_last_out(whole):
+        assert not period & {(case.user, row) for case in split.cases for row in case.targets.tolist()}
+    for log in (whole, leave_last_out(whole)[1].train):
+        newest = log.where(log.newest(held_back(log)[log.at_user]))
+        assert not period & keys(newest)
+    long = np.flatnonzero(whole.lengths >= 20)
+    left = training_period(whole).lengths
+    assert (left[long] == whole.lengths[long] - 2 - HELD).all(), "no more than these is lost"
+
+
+def keys(log: Log) -> set[tuple[int, int]]:
+    return {*zip(log.at_user.tolist(), log.rows.tolist(), strict=True)}
 
 
 def test_nothing_after_the_training_period_is_in_a_pair(log: Log) -> None:
