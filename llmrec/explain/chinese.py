@@ -58,8 +58,8 @@ def calls_liked(word: str) -> bool:
     return _LIKED.search(word) is not None
 
 
-def composed(run: str, general: Collection[str], texts: Collection[str]) -> bool:
-    """Whether a run of characters is made of general words and of parts of the texts.
+def composed(run: str, allowed: Collection[str], texts: Collection[str]) -> bool:
+    """Whether a run of characters is made of words that are allowed and of parts of the texts.
 
     A part has two characters at least: with single ones of a long text almost anything could be said.
     """
@@ -68,6 +68,6 @@ def composed(run: str, general: Collection[str], texts: Collection[str]) -> bool
         if start in reached:
             for end in range(start + 1, min(start + _LONGEST_PART, len(run)) + 1):
                 part = run[start:end]
-                if part in general or (len(part) > 1 and any(part in text for text in texts)):
+                if part in allowed or (len(part) > 1 and any(part in text for text in texts)):
                     reached.add(end)
     return len(run) in reached

@@ -72,6 +72,7 @@ class Support:
         self.as_written = frozenset(plain(word) for text in texts for word in WORD.findall(text))
         self._stems = frozenset(stem(word) for phrase in self.phrases for word in phrase)
         self._folded = [fold(text) for text in texts]
+        self._written_alone = {word for phrase in self.phrases for word in phrase if len(word) == 1}
         self.general = (GENERAL | chinese.GENERAL).union(*map(_lent, facts))
 
     def states(self, phrase: tuple[str, ...]) -> bool:
@@ -82,7 +83,9 @@ class Support:
         """Whether a folded word may be used: a general word, or a form of one in the texts."""
         if word in self.general or stem(word) in self._stems:
             return True
-        return chinese.is_run(word) and chinese.composed(word, self.general, self._folded)
+        return chinese.is_run(word) and chinese.composed(
+            word, self.general | self._written_alone, self._folded
+        )
 
     def core(self, phrase: tuple[str, ...]) -> tuple[str, ...]:
         """A phrase without the general words around it: "the matrix" names what "matrix" does."""
