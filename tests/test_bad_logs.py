@@ -21,6 +21,8 @@ from llmrec.rank.sequence import training
 from llmrec.schema import Item
 from llmrec.store.items import ItemStore
 
+pytestmark = pytest.mark.slow
+
 MANY = 100_000
 IDS = [str(row["item_id"]) for row in item_rows()]
 
@@ -72,7 +74,6 @@ def test_a_training_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch
     assert answered(root, "u0") == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "chosen", [MANY, 30], ids=["a user of 100,000 events", "100,000 items without events"]
 )

@@ -26,6 +26,8 @@ from llmrec.recommender import Recommender
 from llmrec.schema import MODALITIES
 from llmrec.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -376,7 +378,6 @@ def test_no_connection_is_made_to_private_addresses(tmp_path: Path) -> None:
             listener.accept()
 
 
-@pytest.mark.slow
 def test_kills_at_random_points_ask_nothing_twice_that_was_kept(tmp_path: Path, asked: Path) -> None:
     chance = random.Random(20261124)
     sources = write_gallery(tmp_path / "data", items=400)

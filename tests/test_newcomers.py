@@ -14,6 +14,8 @@ from llmrec.indexing import IndexRun, Sources
 from llmrec.schema import Recommendation
 from llmrec.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> tuple[Workspace, Sources]:

@@ -22,6 +22,8 @@ from llmrec.rank.ranker import Ranker
 from llmrec.tuning import Tried, Tuned, Tuning, apply
 from llmrec.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 COMMENT = "# what we found in spring\n"
 TOML = f"{COMMENT}[rank]\nsequence_epochs = 2 # enough\nrecent_days = 30.0\n"
 

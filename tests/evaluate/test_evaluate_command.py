@@ -20,6 +20,8 @@ from llmrec.evaluate.splits import SPLITS, Stages, leave_last_out
 from llmrec.indexing import IndexRun, Sources
 from llmrec.rank.log import Log
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

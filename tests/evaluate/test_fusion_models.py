@@ -17,6 +17,8 @@ from llmrec.rank.school import School
 from llmrec.schema import Item
 from llmrec.store.items import ItemStore
 
+pytestmark = pytest.mark.slow
+
 SIZE, USERS = 40, 60
 SETTINGS = RankSettings(sequence_epochs=1)
 

@@ -12,6 +12,8 @@ from llmrec.rank.influence import LeavingOut
 from llmrec.rank.log import Rows
 from llmrec.rank.ranker import Ranker
 
+pytestmark = pytest.mark.slow
+
 VECTORS = unit_vectors(ITEMS)
 
 

@@ -12,6 +12,8 @@ from llmrec.rank.ranker import Ranker
 from llmrec.rank.school import School
 from llmrec.rank.sequence import Sequence
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = RankSettings(ease_lambda=5.0, sequence_epochs=1)
 
 

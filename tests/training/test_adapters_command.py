@@ -41,6 +41,8 @@ from llmrec.training.finetuning import finetune
 from llmrec.training.settings import TrainingSettings
 from llmrec.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 ITEMS = [f"i{number}" for number in range(24)]
 SETTINGS = TrainingSettings.model_validate(
     {"max_steps": 20, "batch_size": 32, "max_tokens": 24, "learning_rate": 5e-3}
@@ -371,7 +373,6 @@ def test_a_kill_leaves_the_old_state_and_the_next_run_goes_on(
     assert len([*(opened.root / "items").glob("*.lance")]) <= 2, "what the kill left is gone"
 
 
-@pytest.mark.slow
 def test_a_killed_process_leaves_the_old_state(root: Path) -> None:
     script = f"""
 import os, signal

@@ -24,6 +24,8 @@ from llmrec.progress import NoProgress
 from llmrec.training.explainer.finetuning import finetune_explainer, setting_of
 from llmrec.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 UNCHECKED = SETTINGS.model_copy(update={"checked": 0})
 
 
@@ -119,7 +121,6 @@ def test_every_way_to_save_memory_learns(opened: Workspace) -> None:
     assert metrics["after"]["held_out_loss"] < 0.9 * metrics["before"]["held_out_loss"]
 
 
-@pytest.mark.slow
 def test_four_bit_weights_learn(opened: Workspace) -> None:
     done = finetune_explainer(opened, UNCHECKED.model_copy(update={"quantization": "nf4"}))
     metrics = done.card["metrics"]

@@ -25,6 +25,8 @@ from llmrec.training.finetuning import Finetuned, finetune
 from llmrec.training.running import last_checkpoint
 from llmrec.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -90,9 +92,9 @@ def test_an_adapter_with_its_card(opened: Workspace) -> None:
     assert (
         card["metrics"]["before"].keys() == card["metrics"]["after"].keys() == {"ndcg@10", "recall@10", "mrr"}
     )
-    assert card["data"]["users"] == card["data"]["validation_users"] == 30
-    assert card["data"]["events"] == 30 * 4, "two of six events of each are held back"
-    assert card["data"]["end"] < 1_600_000_000 + 100 * 29 + 4
+    assert card["data"]["users"] == card["data"]["validation_users"] == 60
+    assert card["data"]["events"] == 60 * 3, "two of six events of each are held back, and one to practise on"
+    assert card["data"]["end"] < 1_600_000_000 + 100 * 59 + 3
     assert card["settings"] == SETTINGS.model_dump(mode="json")
     assert card["steps"] == 6
     content = (done.folder / "adapter_model.safetensors").read_bytes()
@@ -199,7 +201,6 @@ def test_the_command(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "'mine'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_two_processes_train_one_adapter(root: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("batch_size: 32\nmax_tokens: 24\nevaluations: 1\nepochs: 2\n", encoding="utf-8")

@@ -26,6 +26,8 @@ from llmrec.runtime import weights
 from llmrec.training.validation import Validation
 from llmrec.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 ITEMS = [f"i{number}" for number in range(24)]
 
 

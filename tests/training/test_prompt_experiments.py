@@ -23,6 +23,8 @@ from llmrec.prompts import copy_prompt
 from llmrec.schema import Item
 from llmrec.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = Sample(items=100, users=40, explanations=7)
 
 

@@ -28,6 +28,8 @@ from llmrec.training.running import Trained, last_checkpoint
 from llmrec.training.settings import LoraSettings
 from llmrec.training.train import train
 
+pytestmark = pytest.mark.slow
+
 
 class Interrupting(NoProgress):
     """Presses Ctrl-C in a step."""
@@ -276,7 +278,6 @@ def test_every_way_to_save_memory_learns(
     assert trained.steps == 2 * math.ceil(len(small.pairs) // 32 / changes.get("accumulation", 1))
 
 
-@pytest.mark.slow
 def test_four_bit_weights_learn_on_a_cpu(tmp_path: Path, small: Bench) -> None:
     folder = read_model_folder(write_tiny_llama(tmp_path / "llama"), "tiny")
     model = load_sentence_transformer(folder, "cpu", torch.float32, "nf4")

@@ -25,7 +25,7 @@ SETTINGS = TrainingSettings.model_validate(
 ITEMS = [f"i{number}" for number in range(12)]
 
 
-def events(users: int = 30) -> list[dict[str, object]]:
+def events(users: int = 60) -> list[dict[str, object]]:
     """Users who choose at random."""
     rng = np.random.default_rng(0)
     return [
