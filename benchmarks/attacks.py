@@ -28,10 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.documents import ItemDocuments
-from llmrec.encode import Encoder, load_encoder
 from llmrec.explain import Case, Explainer, load_explainer
-from llmrec.indexing.steps import encoded
+from llmrec.indexing.steps import ItemEncoding
 from llmrec.progress import NoProgress
 from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog
@@ -111,13 +109,11 @@ class Ranks:
     def __init__(self, workspace: Workspace, users: int) -> None:
         settings = workspace.settings
         present = workspace.require_present()
-        self.encoder: Encoder = load_encoder(
-            workspace.require_encoder(present.snapshot).spec, settings.encoder, NoProgress()
-        )
         self.catalog = Catalog(present.table, settings.rank.exact_items)
         self.ranker = Ranker.load(present.channels, self.catalog, settings.rank)
         prompt = load_prompt(settings.documents.item_prompt, workspace.root / "prompts")
-        self.documents = ItemDocuments(prompt, settings.documents, self.encoder)
+        used = workspace.require_encoder(present.snapshot)
+        self.encode = ItemEncoding(workspace, prompt, used, NoProgress())
         self.tastes = self._tastes(workspace, users)
 
     def _tastes(self, workspace: Workspace, count: int) -> list[Taste]:
@@ -125,13 +121,13 @@ class Ranks:
         rows = [
             self.catalog.rows([event.item_id for event in workspace.events.history(user)]) for user in ids
         ]
-        vectors = UserTexts(workspace, self.catalog, self.encoder)(list(zip(ids, rows, strict=True)))
+        vectors = UserTexts(workspace, self.catalog, self.encode.encoder)(list(zip(ids, rows, strict=True)))
         return [Taste(row, vector=vector) for row, vector in zip(rows, vectors, strict=True)]
 
     def __call__(self, item: Item) -> list[float]:
         """For each user who has not seen it, the share of the list that is ahead of the item, 0 to 1."""
         row = self.catalog.row_of[item.item_id]
-        vectors, parts = encoded(self.encoder, self.documents([item]), self.documents.by_modality([item]))
+        _, vectors, parts = self.encode([item])
         whole = self.catalog.vectors(np.arange(len(self.catalog)))
         fields = {modality: self.catalog.field(modality) for modality in MODALITIES}
         kept = [

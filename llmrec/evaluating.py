@@ -113,7 +113,9 @@ class Evaluation:
         check_names("split", [split], SPLITS)
         check_names("baseline", baselines, BASELINES)
         stages = SPLITS[split](self.log)
-        compared, removed = fusion_models(self.settings, self.users, self.catalog, len(seeds))
+        compared, removed = fusion_models(
+            self.settings, self.users, self.catalog, len(seeds), apart=self.snapshot.adapter is not None
+        )
         compared = compared if variants else compared[:1]
         models: list[Model] = [*(BASELINES[name] for name in dict.fromkeys(baselines)), *compared]
         asked = [*models, *(removed if ablate else ())]

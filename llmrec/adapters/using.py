@@ -105,7 +105,7 @@ class _Rival:
     def gain(self, table: ItemTable) -> Gain:
         """Of the new vectors in ``table``."""
         new = Catalog(table, self.exact)
-        values = self.ask(self.run.encoder, new.vectors(new.rows(self.catalog.ids)))[METRIC]
+        values = self.ask(self.run.encode.encoder, new.vectors(new.rows(self.catalog.ids)))[METRIC]
         return Gain(float(self.values.mean()), float(values.mean()), difference(values, self.values))
 
 

@@ -58,7 +58,11 @@ class Fusion:
 
 
 def fusion_models(
-    settings: RankSettings, vectors: UserVectors | None, catalog: Catalog, seeds: int
+    settings: RankSettings,
+    vectors: UserVectors | None,
+    catalog: Catalog,
+    seeds: int,
+    apart: bool = False,
 ) -> tuple[list[Fusion], list[Fusion]]:
     """The scorer (``fusion``) with early and late fusion beside, and each channel and modality removed.
 
@@ -70,6 +74,8 @@ def fusion_models(
         vectors: makes users' text into vectors.
         catalog: that is ranked.
         seeds: how many each model will be trained with.
+        apart: whether modalities are encoded by another encoder than users' texts, as with an adapter: with
+            one removed ``semantic`` then has nothing to compare those with, and is left out too.
     """
     learned = settings.model_copy(update={"fusion": "learned"})
     school = School(vectors, remembered=seeds)
@@ -85,7 +91,7 @@ def fusion_models(
             for name in learned.channels
             if name not in absent
         ),
-        *(_without(name, learned, vectors) for name in present),
+        *(_without(name, learned, None if apart else vectors) for name in present),
     ]
     return compared, removed
 
@@ -132,8 +138,8 @@ def _silent(present: Collection[Modality]) -> set[str]:
 
 def _without(modality: Modality, settings: RankSettings, vectors: UserVectors | None) -> Fusion:
     """The scorer over channels that know nothing of a modality; users' texts are made of items' texts."""
-    seeing = f"fields.{modality}"
-    if modality == "text":
-        removed = seeing, Semantic.name
-        return Fusion(f"{REMOVED}all text", settings, School(), removed, blind_to=modality)
-    return Fusion(f"{REMOVED}all {modality}s", settings, School(vectors), (seeing,), blind_to=modality)
+    removed: tuple[str, ...] = (f"fields.{modality}",)
+    if modality == "text" or vectors is None:
+        removed, vectors = (*removed, Semantic.name), None
+    name = f"{REMOVED}all {modality}{'' if modality == 'text' else 's'}"
+    return Fusion(name, settings, School(vectors), removed, blind_to=modality)

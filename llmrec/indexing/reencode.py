@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
-from llmrec.documents import ItemDocuments
-from llmrec.encode import Encoder, load_encoder
 from llmrec.indexing.publish import publish
-from llmrec.indexing.steps import CHUNK, encoded, item_documents, keyed
+from llmrec.indexing.steps import CHUNK, ItemEncoding, keyed
 from llmrec.progress import Progress
 from llmrec.prompts import load_prompt
 from llmrec.schema import Columns
@@ -39,16 +38,11 @@ class Reencoding:
         self.encoded = self.resumed = 0
         settings = workspace.settings.documents
         self.prompt = load_prompt(settings.item_prompt, workspace.root / "prompts")
-        self._documents: ItemDocuments | None = None
-        self._encoder: Encoder | None = None
 
-    @property
-    def encoder(self) -> Encoder:
-        """The encoder, loaded on first use."""
-        if self._encoder is None:
-            settings = self.workspace.settings.encoder
-            self._encoder = load_encoder(self.encoding.spec, settings, self.progress)
-        return self._encoder
+    @cached_property
+    def encode(self) -> ItemEncoding:
+        """Makes the vectors; its models are loaded on first use."""
+        return ItemEncoding(self.workspace, self.prompt, self.encoding, self.progress)
 
     def __call__(self) -> ItemTable:
         """Encode what the journal does not hold yet, and write the items with their new vectors."""
@@ -66,7 +60,7 @@ class Reencoding:
                     chunk = waiting[start : start + CHUNK]
                     self._encode(chunk)
                     task.advance(len(chunk))
-        dimension = self.encoder.dimension
+        dimension = self.encode.encoder.dimension
         index_rows = self.workspace.settings.store.index_rows
         return store.write(
             None, lambda: self.journal.batches(keys), keys.keys(), set(), dimension, index_rows
@@ -78,13 +72,8 @@ class Reencoding:
         self.journal.clear()
 
     def _encode(self, rows: Sequence[dict[str, Any]]) -> None:
-        if self._documents is None:
-            self._documents = item_documents(
-                self.workspace, self.prompt, self.encoding, self.encoder, self.progress
-            )
         items = [item_of(row) for row in rows]
-        documents = self._documents(items)
-        vectors, by_modality = encoded(self.encoder, documents, self._documents.by_modality(items))
+        documents, vectors, by_modality = self.encode(items)
         # Where prompt or settings changed since the last index run, the next one has to make the row anew.
         contents = [
             row[KEY] if document.text == row[DOCUMENT] else ""

@@ -15,11 +15,10 @@ from contextlib import closing
 from pathlib import Path
 
 from llmrec.config import FORMAT
-from llmrec.encode import Encoder, load_encoder
 from llmrec.errors import WorkspaceError
 from llmrec.indexing.publish import publish
 from llmrec.indexing.report import IndexReport, Sources, write_errors
-from llmrec.indexing.steps import chunks, disk_errors, encoded, item_documents, keyed, with_failures
+from llmrec.indexing.steps import ItemEncoding, chunks, disk_errors, keyed, with_failures
 from llmrec.modality.cache import LayeredCache
 from llmrec.modality.files import MediaFiles, Reference
 from llmrec.modality.load import Modalities
@@ -154,7 +153,7 @@ class IndexRun:
 
     def _encode(self, changed: Mapping[str, str], journal: Journal) -> None:
         """Describe and encode the changed items that the journal does not hold yet."""
-        encoder: Encoder | None = None
+        encode: ItemEncoding | None = None
         cut: Counter[str] = Counter()
         lost: Counter[str] = Counter()
         known = set(self.report.flags)
@@ -163,15 +162,9 @@ class IndexRun:
             closing(self.media(self._waiting(changed, journal, task), self._files)) as described,
         ):
             for chunk in chunks(described):
-                if encoder is None:
-                    settings = self.workspace.settings
-                    encoder = load_encoder(self.encoding.spec, settings.encoder, self.progress)
-                    to_documents = item_documents(
-                        self.workspace, self.prompt, self.encoding, encoder, self.progress
-                    )
+                encode = encode or ItemEncoding(self.workspace, self.prompt, self.encoding, self.progress)
                 items = [item for item, _ in chunk]
-                documents = to_documents(items)
-                vectors, by_modality = encoded(encoder, documents, to_documents.by_modality(items))
+                documents, vectors, by_modality = encode(items)
                 keys = [with_failures(changed[item.item_id], failures) for item, failures in chunk]
                 journal.append(rows_of(items, documents, keys, vectors, by_modality))
                 self.report.flags += [flag for _, flags in chunk for flag in flags if flag not in known]
@@ -181,7 +174,7 @@ class IndexRun:
                 self.report.encoded += len(items)
                 task.advance(len(items))
         self.report.cut = {name: (count, lost[name]) for name, count in cut.most_common()}
-        self.report.skipped = sorted(to_documents.skipped) if encoder is not None else []
+        self.report.skipped = sorted(encode.documents.skipped) if encode else []
 
     def _waiting(self, changed: Mapping[str, str], journal: Journal, task: Task) -> Iterator[Item]:
         """The changed items that are not in the journal."""

@@ -6,16 +6,15 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llmrec.documents import ItemDocuments, Tokenizer
-from llmrec.encode import Encoder, load_tokenizer
+from llmrec.documents import ItemDocuments
+from llmrec.encode import Encoder, load_encoder
 from llmrec.errors import WorkspaceError
 from llmrec.progress import Progress
 from llmrec.prompts import Prompt
@@ -60,31 +59,48 @@ def chunks(described: Iterator[tuple[Item, list[Flag]]]) -> Iterator[list[tuple[
         yield chunk
 
 
-def item_documents(
-    workspace: Workspace, prompt: Prompt, encoding: Encoding, encoder: Encoder, progress: Progress
-) -> ItemDocuments:
-    """Makes items into documents that fit the workspace's encoder.
+class ItemEncoding:
+    """Makes items into documents and vectors: wholes by what is in use, parts by it without an adapter.
 
-    An adapter may read less of them, as much as it was trained on: that cuts what is encoded, not what is
-    kept.
+    An adapter has learnt where wholes belong by who chose them. What their parts say is better told by the
+    encoder that has learnt language: on MovieLens the fusion scorer lost 7% of its NDCG@10 with both by the
+    adapter. It may also read less of a text, as much as it was trained on; documents are not cut for that.
+
+    Args:
+        workspace: whose settings name the encoder.
+        prompt: of the documents.
+        encoding: what is in use.
+        progress: where loading shows itself.
     """
-    settings = workspace.settings
-    bounds: Tokenizer = encoder
-    if encoding.adapter is not None:
-        bounds = load_tokenizer(settings.models.encoder, settings.encoder, progress)
-    return ItemDocuments(prompt, settings.documents, bounds)
+
+    def __init__(self, workspace: Workspace, prompt: Prompt, encoding: Encoding, progress: Progress) -> None:
+        settings = workspace.settings
+        self.encoder = load_encoder(encoding.spec, settings.encoder, progress)
+        self._apart = encoding.adapter is not None
+        self._of_parts = self.encoder
+        if self._apart:
+            self._of_parts = load_encoder(settings.models.encoder, settings.encoder, progress)
+        self.documents = ItemDocuments(prompt, settings.documents, self._of_parts)
+
+    def __call__(
+        self, items: Sequence[Item]
+    ) -> tuple[list[Document], NDArray[np.float32], list[dict[Modality, NDArray[np.float32]]]]:
+        """Documents of items, their vectors, (items, dimension), and those of each item's modalities."""
+        documents, parts = self.documents(items), self.documents.by_modality(items)
+        wholes = [document.text for document in documents]
+        if self._apart:  # a text alone has its whole's vector only where one encoder makes both
+            parts = [each or {"text": whole} for each, whole in zip(parts, wholes, strict=True)]
+        texts = [text for each in parts for text in each.values()]
+        of_whole = _vectors(self.encoder, wholes if self._apart else wholes + texts)
+        of_part = _vectors(self._of_parts, texts) if self._apart else of_whole
+        by_modality = [{name: of_part[text] for name, text in each.items()} for each in parts]
+        return documents, np.stack([of_whole[text] for text in wholes]), by_modality
 
 
-def encoded(
-    encoder: Encoder, documents: Sequence[Document], by_modality: Sequence[Mapping[Modality, str]]
-) -> tuple[NDArray[np.float32], list[dict[Modality, NDArray[np.float32]]]]:
-    """Vectors of documents, and of each modality's text, in one call; equal texts are encoded once."""
-    whole = [document.text for document in documents]
-    texts = list(dict.fromkeys(chain(whole, *(parts.values() for parts in by_modality))))
-    vectors = encoder.encode(texts, kind="item")
-    place = {text: row for row, text in enumerate(texts)}
-    fields = [{name: vectors[place[text]] for name, text in parts.items()} for parts in by_modality]
-    return vectors[[place[text] for text in whole]], fields
+def _vectors(encoder: Encoder, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    """The vector of each text; equal ones are encoded once."""
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, encoder.encode(distinct, kind="item"), strict=True))
 
 
 _FULL = ("No space left", "File too large", "disk is full")

@@ -33,7 +33,9 @@ from llmrec.errors import (
 from llmrec.evaluating import Evaluation
 from llmrec.indexing import IndexRun, Sources
 from llmrec.rank.catalog import Catalog
+from llmrec.rank.channel import Scores
 from llmrec.recommender import Recommender
+from llmrec.schema import MODALITIES, Modality
 from llmrec.store.events import EventStore
 from llmrec.store.rows import DOCUMENT, row_schema
 from llmrec.training.adapter import write_folder
@@ -178,6 +180,31 @@ def test_encoding_from_the_table_writes_what_a_rebuild_writes(opened: Workspace,
     assert any(row["_vector_picture"] for batch in written for row in batch.to_pylist())
     IndexRun(opened, sources, rebuild=True)()
     assert [*opened.require_present().table.scan(names)] == written
+
+
+def test_what_parts_of_items_say_stays_with_the_encoder_without_an_adapter(
+    opened: Workspace, made: Path
+) -> None:
+    seen = {"item_id": "seen", "title": "w1", "caption": "w50 w51"}
+    IndexRun(opened, catalog_of(opened.root, made, seen))()
+    before = [parts(opened, modality) for modality in MODALITIES]
+    use(opened, "good", force=True)
+    after = [parts(opened, modality) for modality in MODALITIES]
+    for (ids, was, known), (ids_now, now, known_now) in zip(before, after, strict=True):
+        order = [ids_now.index(item) for item in ids]
+        np.testing.assert_array_equal(known, known_now[order])
+        np.testing.assert_allclose(was, now[order], atol=1e-6)
+    new = {"item_id": "new", "title": "w60 w61"}
+    IndexRun(opened, catalog_of(opened.root, made, seen, new))()
+    ids, texts, _ = parts(opened, "text")
+    base = load_encoder(opened.settings.models.encoder, opened.settings.encoder)
+    np.testing.assert_allclose(texts[ids.index("new")], base.encode(["w60 w61"])[0], atol=1e-6)
+
+
+def parts(workspace: Workspace, modality: Modality) -> tuple[list[str], Scores, NDArray[np.bool_]]:
+    """Ids of the items, the vectors of one modality, and which items have it."""
+    catalog = Catalog(workspace.require_present().table, 1000)
+    return catalog.ids, *catalog.field(modality)
 
 
 def test_an_adapter_cuts_what_is_encoded_and_not_the_document(opened: Workspace, made: Path) -> None:
