@@ -108,7 +108,7 @@ class Record:
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if known["identity"] != self.identity:
             raise ConfigError(
-                f"{self.run}: settings, log, items or the model are not those that the run was begun with",
+                f"{self.run}: settings, data or the model are not those that the run was begun with",
                 "Put them back, or begin a new run without --resume.",
             )
         return dict(known["before"])

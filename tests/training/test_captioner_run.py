@@ -196,16 +196,19 @@ def test_a_killed_run_goes_on_to_the_same_weights(opened: Workspace, pairs: Pair
     start = [sys.executable, "-c", "from llmrec.cli.main import run; run()"]
     command = [*start, "finetune", *arguments, "--workspace", str(opened.root)]
     shutil.rmtree(opened.root / "captioner-features")
-    run_folder = opened.root / "captioner-training" / "killed"
+    run_folder = "captioner-training/killed"
+    signs = (
+        "captioner-features/*/batches.jsonl",
+        f"{run_folder}/stage-1/checkpoint-*",
+        f"{run_folder}/stage-2/checkpoint-*",
+    )
     killed = 0
-    for attempt, sign in enumerate(
-        ("../../captioner-features/*/batches.jsonl", "stage-1/checkpoint-*", "stage-2/checkpoint-*")
-    ):
-        more = ["--resume"] if attempt else []
+    for sign in signs:
+        more = ["--resume"] if killed else []
         with subprocess.Popen([*command, "--name", "killed", *more], stderr=subprocess.DEVNULL) as process:
-            ends = time.monotonic() + 120
-            while process.poll() is None and not [*run_folder.glob(sign)] and time.monotonic() < ends:
-                time.sleep(0.02)
+            ends = time.monotonic() + 240
+            while process.poll() is None and not [*opened.root.glob(sign)] and time.monotonic() < ends:
+                time.sleep(0.01)
             process.send_signal(signal.SIGKILL)
             process.wait()
             killed += process.returncode == -signal.SIGKILL

@@ -32,6 +32,7 @@ def write_blip(network: CaptionNetwork, base: Path, folder: Path) -> None:
         OSError: the disk is full, or the folder cannot be written.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import BlipForConditionalGeneration
 
     with quiet(), torch.random.fork_rng():  # the weights that it begins with are drawn
@@ -39,7 +40,10 @@ def write_blip(network: CaptionNetwork, base: Path, folder: Path) -> None:
         whole.load_state_dict(_merged(network.blip))
         whole.tie_weights()
         whole.generation_config = network.blip.generation_config
-        whole.save_pretrained(folder)
+        try:
+            whole.save_pretrained(folder)
+        except SafetensorError as error:  # of a full disk; the library has an error of its own for all
+            raise OSError(str(error)) from error
     for name in _COPIED:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
