@@ -5,9 +5,9 @@
     python benchmarks/caption.py file:blip --pictures items.jsonl --against-transformers 64
 
 A line of ``--pictures`` is an object with ``image`` (relative to the file) and ``captions``. Printed are
-BLEU-4, ROUGE-L and CIDEr-D (``caption_metrics.py`` says on which scales), seconds a picture, peak memory, and
-what the "unsure" gate does: captions are labelled by the rule of ``caption_truth.py``, the thresholds are
-chosen on the first half of the pictures and judged on the second.
+BLEU-4, ROUGE-L and CIDEr-D (``llmrec.evaluate.captions`` says on which scales), seconds a picture, peak
+memory, and what the "unsure" gate does: captions are labelled by the rule of ``caption_truth.py``, the
+thresholds are chosen on the first half of the pictures and judged on the second.
 
 ``--against-transformers`` captions the first pictures by transformers' own loop too (``BlipProcessor`` and
 ``generate``, float32, batches of 8), in turns of 64 pictures, so that a busy machine slows both.
@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import psutil
-from caption_metrics import bleu4, cider_d, rouge_l, words
 from caption_truth import is_right
 from numpy.typing import NDArray
 from rich.console import Console
@@ -35,6 +34,7 @@ from rich.table import Table
 
 from llmrec import assets
 from llmrec.config import CaptionSettings
+from llmrec.evaluate.captions import bleu4, cider_d, rouge_l, words
 from llmrec.modality.base import Caption
 from llmrec.modality.blip import load_captioner
 

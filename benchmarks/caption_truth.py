@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from caption_metrics import words
+from llmrec.evaluate.captions import words
 
 
 def is_right(caption: str, references: Iterable[str]) -> bool:

@@ -146,7 +146,8 @@ def test_the_walk_finds_imports_of_every_form() -> None:
 TRAINING = {
     *("llmrec.rank.gradient", "llmrec.rank.sequence.network", "llmrec.rank.sequence.training"),
     *("llmrec.training.adapting", "llmrec.training.batches", "llmrec.training.explainer.trainer"),
-    *("llmrec.training.loss", "llmrec.training.trainer"),
+    *("llmrec.training.captioner.measuring", "llmrec.training.captioner.network"),
+    *("llmrec.training.captioner.trainer", "llmrec.training.loss", "llmrec.training.trainer"),
 }
 """Modules that torch's classes are written in. Only functions import them."""
 

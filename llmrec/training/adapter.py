@@ -19,7 +19,7 @@ from llmrec.config import problems
 from llmrec.errors import AdapterError
 from llmrec.training.curve import write_curve
 from llmrec.training.judge import METRIC
-from llmrec.training.lora import CONFIG, WEIGHTS, write_adapter
+from llmrec.training.lora import CONFIG, WEIGHTS
 
 CARD = "card.json"
 FORMAT = 1
@@ -113,24 +113,20 @@ class Adapter:
 
 
 def write_folder(
-    model: Any,
     card: dict[str, Any],
     curve: list[dict[str, float]],
-    base: str,
     folder: Path,
+    write: Callable[[Path], Mapping[str, Any] | None],
     metric: str = METRIC,
-    more: Callable[[Path], Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write the adapter that is on a model into a new folder: all of it or nothing.
+    """Write what a run has made into a new folder: all of it or nothing.
 
     Args:
-        model: a ``SentenceTransformer``.
         card: what is known of the run; the format, versions and SHA-256 are added.
         curve: of the run.
-        base: name of the base model.
         folder: which must not be there yet.
+        write: writes the files of the model, and returns what the card says of them.
         metric: that the picture of the curve shows.
-        more: writes further files beside the adapter, and returns what the card says of them.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written.
@@ -139,12 +135,9 @@ def write_folder(
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        write_adapter(model, part, base)
+        card = {**card, **(write(part) or {})}
+        digests = {path.name: _sha256(path) for path in sorted(part.iterdir())}
         write_curve(curve, part, metric)
-        before = {*part.iterdir()}
-        card = {**card, **(more(part) if more else {})}
-        hashed = [*_HASHED, *sorted(path.name for path in {*part.iterdir()} - before)]
-        digests = {name: _sha256(part / name) for name in hashed}
         versions = {"llmrec": __version__} | {name: version(name) for name in _LIBRARIES}
         whole = {"format": FORMAT, **card, "versions": versions, "sha256": digests}
         text = json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=2)

@@ -1,4 +1,4 @@
-"""What trainers of adapters share: a guard on the loss, checkpoints that hold the adapter only, progress."""
+"""What trainers share: a guard on the loss, checkpoints that hold only what is trained, progress."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from llmrec.errors import TrainingError
 from llmrec.progress import Task, rate
 from llmrec.training.curve import divergence
-from llmrec.training.lora import read_adapter, write_adapter
+from llmrec.training.running import Kept
 
 _LOWER = "Set a lower learning_rate. The checkpoint before stays, and adapters in use do too."
 
 
-class AdapterTrainer(Trainer):  # type: ignore[misc]
-    """Trains the adapter that is on the model.
+class GuardedTrainer(Trainer):  # type: ignore[misc]
+    """Trains what of the model is to be trained.
 
     Args:
-        base: name of the base model, for the adapter's configuration.
+        kept: what a checkpoint holds of the model.
         arguments: as for the library's trainer.
     """
 
-    def __init__(self, *, base: str, **arguments: Any) -> None:
-        self.base = base
+    def __init__(self, *, kept: Kept, **arguments: Any) -> None:
+        self.kept = kept
         self.tokens = 0
         self.counted = (0, time.monotonic())
         super().__init__(**arguments)
@@ -65,13 +65,13 @@ class AdapterTrainer(Trainer):  # type: ignore[misc]
         super().log(logs, start_time)
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:
-        write_adapter(self.model, Path(output_dir or self.args.output_dir), self.base)
+        self.kept.write(self.model, Path(output_dir or self.args.output_dir))
 
     def _load_from_checkpoint(self, checkpoint_path: str) -> None:
-        read_adapter(self.model, Path(checkpoint_path))
+        self.kept.read(self.model, Path(checkpoint_path))
 
     def _load_best_model(self) -> None:
-        read_adapter(self.model, best_checkpoint(Path(self.args.output_dir), self.state))
+        self.kept.read(self.model, best_checkpoint(Path(self.args.output_dir), self.state))
 
 
 def best_checkpoint(folder: Path, state: TrainerState) -> Path:

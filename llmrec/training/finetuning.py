@@ -14,6 +14,7 @@ from llmrec.runtime.devices import has_gpu
 from llmrec.training.adapter import CARD, write_folder
 from llmrec.training.corpus import Corpus
 from llmrec.training.judge import judge
+from llmrec.training.lora import AdapterState
 from llmrec.training.material import Base, Material
 from llmrec.training.running import in_bfloat16
 from llmrec.training.runs import Finetuned, Record, Shelf, disk, owned, require
@@ -147,5 +148,5 @@ class _Run:
 
     def _publish(self, card: dict[str, Any], curve: list[dict[str, float]]) -> None:
         with disk(self.result):
-            write_folder(self.model, card, curve, self.base.name, self.result)
+            write_folder(card, curve, self.result, partial(AdapterState(self.base.name).write, self.model))
         shutil.rmtree(self.run, ignore_errors=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from llmrec.training.settings import LoraSettings
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _NAME = "default"
 _PREFIX = "base_model.model."
-_NOT_ADAPTED = ("pooler", "lm_head")
-"""Parts of a name: layers that have no say in the vector of a text."""
+_NOT_ADAPTED = ("pooler", "lm_head", "cls.predictions")
+"""Parts of a name: layers that have no say in the vector of a text, or that choose words (the table of words
+is theirs too)."""
 
 
 def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
@@ -54,6 +56,21 @@ def add_adapter(model: Any, settings: LoraSettings, seed: int) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network.add_adapter(config, adapter_name=_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterState:
+    """What a run keeps of a model in a checkpoint: its adapter; ``base`` names the model."""
+
+    base: str
+
+    def write(self, model: Any, folder: Path) -> None:
+        """See :func:`write_adapter`."""
+        write_adapter(model, folder, self.base)
+
+    def read(self, model: Any, folder: Path) -> None:
+        """See :func:`read_adapter`."""
+        read_adapter(model, folder)
 
 
 def adapted_layers(model: Any) -> list[str]:

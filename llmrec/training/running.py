@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from llmrec.progress import Progress
 from llmrec.runtime.devices import has_gpu
 from llmrec.runtime.libraries import quiet
 from llmrec.training.curve import curve_of
-from llmrec.training.lora import read_adapter
 from llmrec.training.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -30,6 +29,24 @@ _STATE = "trainer_state.json"
 """The last file of a checkpoint: one without it is not whole."""
 _LOGGED = 50
 """Points of the curve of the loss, about."""
+
+
+class Kept(Protocol):
+    """What a checkpoint holds of a model: the weights that are trained."""
+
+    def write(self, model: Any, folder: Path) -> None:
+        """Write them into a folder, which is made.
+
+        Raises:
+            OSError: the disk is full, or the folder cannot be written.
+        """
+
+    def read(self, model: Any, folder: Path) -> None:
+        """Put them back into the model.
+
+        Raises:
+            TrainingError: they are missing, damaged, or of another run.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,7 @@ class Trained:
 def run(
     model: Any,
     make: Callable[[list[Any]], Any],
+    kept: Kept,
     settings: RunSettings,
     goal: Goal,
     before: Mapping[str, float],
@@ -76,11 +94,12 @@ def run(
     resume: bool,
     progress: Progress,
 ) -> Trained:
-    """Train the adapter that is on a model.
+    """Train a model.
 
     Args:
         model: which ends in its best state.
         make: builds the trainer, whose arguments :func:`arguments` has made, with these callbacks.
+        kept: what a checkpoint holds of the model.
         settings: of the run.
         goal: what the best state is chosen by.
         before: metrics of the base model.
@@ -99,7 +118,7 @@ def run(
     begun = last_checkpoint(checkpoints) if resume else None
     state = TrainerState.load_from_json(str(begun / _STATE)) if begun else TrainerState()
     if _ended(state, steps, settings.patience):
-        read_adapter(model, best_checkpoint(checkpoints, state))
+        kept.read(model, best_checkpoint(checkpoints, state))
         return _trained(state, before, goal)
     with quiet(), own_randomness(), progress.task("Fine-tuning", total=steps, unit="steps") as task:
         watch = Watch(task, goal.metric, goal.label)
@@ -121,6 +140,11 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint; one that was cut off while it was written is passed over."""
     found = [path for path in folder.glob("checkpoint-*") if (path / _STATE).is_file()]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether a run has come to a whole checkpoint, here or in the folder of one of its stages."""
+    return any(run.rglob(f"checkpoint-*/{_STATE}"))
 
 
 def arguments(settings: RunSettings, goal: Goal, folder: Path, steps: int, epoch: int) -> dict[str, Any]:

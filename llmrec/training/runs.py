@@ -15,7 +15,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from llmrec.errors import ConfigError, LlmrecError, MissingExtraError, TrainingError
-from llmrec.training.running import last_checkpoint
+from llmrec.training.running import has_checkpoint
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RECORD = "run.json"
@@ -108,7 +108,7 @@ class Record:
         known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if known["identity"] != self.identity:
             raise ConfigError(
-                f"{self.run}: settings, log, items or the model are not those that the run was begun with",
+                f"{self.run}: settings, data or the model are not those that the run was begun with",
                 "Put them back, or begin a new run without --resume.",
             )
         return dict(known["before"])
@@ -153,7 +153,7 @@ def owned(run: Path) -> Iterator[None]:
     try:
         yield
     except LlmrecError:
-        if begins and last_checkpoint(run) is None:
+        if begins and not has_checkpoint(run):
             shutil.rmtree(run, ignore_errors=True)
         raise
     finally:

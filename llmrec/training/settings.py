@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llmrec.config import problems
 from llmrec.errors import ConfigError, MissingExtraError
@@ -56,6 +56,9 @@ class RunSettings(_Settings):
     takes less memory and more time.
     """
 
+    role: ClassVar[str]
+    """Of `llmrec finetune --role`."""
+
     lora: LoraSettings = LoraSettings()
     epochs: int = Field(default=2, ge=1, le=1000, description="passes over the data at most")
     max_steps: int | None = Field(default=None, ge=1, description="steps at most; None: as epochs say")
@@ -76,6 +79,8 @@ class TrainingSettings(RunSettings):
     with gradients, a mini-batch after the other (GradCache, Gao et al., 2021).
     """
 
+    role: ClassVar[str] = "encoder"
+
     pairs: PairSettings = PairSettings()
     batch_size: int = Field(default=128, ge=2, le=65_536, description="pairs of a step and process")
     mini_batch_tokens: int = Field(default=4096, ge=1, description="tokens that are encoded at once")
@@ -95,6 +100,8 @@ class ExplainerSettings(RunSettings):
     ``weights``: how the layers that were trained are stored in the GGUF file; the others stay as they are.
     """
 
+    role: ClassVar[str] = "explainer"
+
     epochs: int = Field(default=1, ge=1, le=1000, description="passes over the examples at most")
     examples: int = Field(default=800, ge=100, description="explanations to learn from, at most")
     per_user: int = Field(default=4, ge=1, description="explanations for one user, at most")
@@ -112,6 +119,79 @@ class ExplainerSettings(RunSettings):
         default=30, ge=0, description="held-out users whom base and result write to, for the card"
     )
     weights: Literal["q8_0", "f16"] = "q8_0"
+
+
+Layers = Annotated[int, Field(ge=0)] | Literal["all"]
+"""Layers of the vision tower that are trained, the last ones."""
+_Tokens = Annotated[int, Field(ge=2)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class StageSettings(_Settings):
+    """A stage of a captioner's run: what it has otherwise than the settings of the run; see there."""
+
+    vision_layers: Layers | None = None
+    vision_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    tokens: _Tokens | Literal["all"] | None = None
+    full_tokens: _Share | None = None
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    warm_up: Annotated[float, Field(ge=0, lt=1)] | None = None
+
+
+class CaptionerSettings(RunSettings):
+    """A recipe of ``finetune/`` for the captioner of the workspace.
+
+    ``method``: ``lora`` trains low-rank updates of the text decoder, ``full`` all of it; ``fresh`` begins
+    with a new decoder of random weights. The vision tower is frozen but for its last ``vision_layers``: what
+    the frozen part makes of each picture is computed once and kept on disk. Of that a random ``tokens`` of
+    each picture are read in a step, the first (the token of the whole) among them, and all in the last share
+    ``full_tokens`` of the steps. ``stages`` follow each other, each from the best state of the one before.
+    """
+
+    role: ClassVar[str] = "captioner"
+
+    method: Literal["lora", "full"] = "lora"
+    fresh: bool = False
+    stages: tuple[StageSettings, ...] = ()
+    vision_layers: Layers = 0
+    vision_rate: float = Field(
+        default=0.1, gt=0, le=1, description="of the vision tower's learning rate to the decoder's"
+    )
+    tokens: _Tokens | Literal["all"] = "all"
+    full_tokens: _Share = 0.2
+    epochs: int = Field(default=5, ge=1, le=1000, description="passes over the pictures at most")
+    batch_size: int = Field(default=32, ge=1, le=4096, description="pictures of a batch")
+    picture_batch: int = Field(
+        default=16, ge=1, le=4096, description="pictures that the frozen tower looks at together"
+    )
+    learning_rate: float = Field(default=5e-4, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    texts: tuple[str, ...] = Field(
+        default=("title",), min_length=1, description="columns of a catalog, each of which is a caption"
+    )
+    max_tokens: int = Field(default=40, ge=4, le=512, description="of a caption; longer ones are cut")
+    held_out: float = Field(default=0.1, gt=0, le=0.5, description="share of the pictures, by content")
+    validated: int = Field(default=200, ge=2, description="of these, pictures that are measured, at most")
+    samples: int = Field(default=8, ge=0, description="held-out pictures whose captions are written down")
+    evaluations: int = Field(default=1, ge=1, description="validations in an epoch")
+    quantization: Literal["none"] = "none"
+    terms: str = Field(default="", description="of pictures and captions, for the card: source and licence")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.fresh and self.method == "lora":
+            raise ValueError("fresh: a new decoder is trained whole; set method: full")
+        return self
+
+    def by_stage(self) -> list[Self]:
+        """The settings of each stage: at least one."""
+        stages = self.stages or (StageSettings(),)
+        return [
+            self.model_copy(update={"stages": (), **stage.model_dump(exclude_none=True)}) for stage in stages
+        ]
 
 
 _Kind = TypeVar("_Kind", bound=RunSettings)
@@ -144,5 +224,4 @@ def load_recipe(path: Path, kind: type[_Kind]) -> _Kind:
     try:
         return kind.model_validate(raw or {})
     except ValidationError as error:
-        role = "explainer" if kind is ExplainerSettings else "encoder"
-        raise ConfigError(f"{path}: {problems(error)}", f"It was read for --role {role}.") from error
+        raise ConfigError(f"{path}: {problems(error)}", f"It was read for --role {kind.role}.") from error

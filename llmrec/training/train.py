@@ -13,7 +13,7 @@ from llmrec.progress import Progress
 from llmrec.rank.log import Log
 from llmrec.training.corpus import Corpus
 from llmrec.training.judge import METRIC
-from llmrec.training.lora import add_adapter, network_of
+from llmrec.training.lora import AdapterState, add_adapter, network_of
 from llmrec.training.running import Goal, Trained, arguments, run
 from llmrec.training.settings import TrainingSettings
 
@@ -77,6 +77,8 @@ def train(
     epoch = steps_of_epoch(len(corpus.pairs), settings)
     steps = min(settings.epochs * epoch, settings.max_steps or settings.epochs * epoch)
 
+    kept = AdapterState(base.name)
+
     def make(callbacks: list[Any]) -> Any:
         from sentence_transformers import SentenceTransformerTrainingArguments
 
@@ -85,7 +87,7 @@ def train(
         from llmrec.training.trainer import LoraTrainer, Validation
 
         return LoraTrainer(
-            base=base.name,
+            kept=kept,
             model=model,
             args=SentenceTransformerTrainingArguments(
                 per_device_train_batch_size=settings.batch_size,
@@ -99,7 +101,9 @@ def train(
             callbacks=callbacks,
         )
 
-    return run(model, make, settings, _GOAL, before, steps, checkpoints, resume=resume, progress=progress)
+    return run(
+        model, make, kept, settings, _GOAL, before, steps, checkpoints, resume=resume, progress=progress
+    )
 
 
 def steps_of_epoch(pairs: int, settings: TrainingSettings) -> int:

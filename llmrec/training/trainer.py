@@ -8,13 +8,13 @@ from typing import Any
 from sentence_transformers import SentenceTransformerTrainer
 from sentence_transformers.base.evaluation import BaseEvaluator
 
-from llmrec.training.adapting import AdapterTrainer
+from llmrec.training.adapting import GuardedTrainer
 from llmrec.training.batches import WindowSampler
 from llmrec.training.judge import METRIC
 
 
-class LoraTrainer(AdapterTrainer, SentenceTransformerTrainer):  # type: ignore[misc]
-    """Trains the adapter that is on a ``SentenceTransformer``; arguments as for :class:`AdapterTrainer`."""
+class LoraTrainer(GuardedTrainer, SentenceTransformerTrainer):  # type: ignore[misc]
+    """Trains the adapter that is on a ``SentenceTransformer``; arguments as for :class:`GuardedTrainer`."""
 
     def get_batch_sampler(self, dataset: Any, batch_size: int, **_: Any) -> WindowSampler:
         """Ours, whatever the arguments say."""

@@ -1,12 +1,13 @@
-"""The measures of ``benchmarks/caption.py`` against values computed by hand."""
+"""The measures of captions against values computed by hand."""
 
 from __future__ import annotations
 
 from math import exp, sqrt
 
 import pytest
-from caption_metrics import bleu4, cider_d, longest_common_subsequence, rouge_l, words
 from caption_truth import content_words, is_right
+
+from llmrec.evaluate.captions import bleu4, cider_d, longest_common_subsequence, rouge_l, words
 
 
 def split(*sentences: str) -> list[list[str]]:

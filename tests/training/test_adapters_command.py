@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from llmrec.store.events import EventStore
 from llmrec.store.rows import DOCUMENT, row_schema
 from llmrec.training.adapter import write_folder
 from llmrec.training.finetuning import finetune
+from llmrec.training.lora import AdapterState
 from llmrec.training.settings import TrainingSettings
 from llmrec.workspace import Workspace
 
@@ -74,7 +76,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def add(root: Path, name: str, model: Path, card: dict[str, Any]) -> None:
     """An adapter of random weights, with the card of another."""
     noise = adapted(model, seed=3, size=0.3)
-    write_folder(noise, {**card, "name": name}, CURVE, "tiny", root / "adapters" / name)
+    write_folder(
+        {**card, "name": name},
+        CURVE,
+        root / "adapters" / name,
+        partial(AdapterState("tiny").write, noise),
+    )
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from llmrec.encode.folder import read_model_folder
 from llmrec.errors import AdapterError
 from llmrec.progress import NoProgress
 from llmrec.training.adapter import Adapter, write_folder
+from llmrec.training.lora import AdapterState
 from llmrec.training.merging import merged_folder, write_merged
 
 TEXTS = ["w1 w2 w3", "w5", "w9 w8 w8 w1 w40 w41 w42"]
@@ -31,7 +33,7 @@ CARD = {
 
 
 def write_adapter(model: Any, folder: Path, card: dict[str, Any] = CARD) -> Adapter:
-    write_folder(model, card, CURVE, "file:tiny", folder)
+    write_folder(card, CURVE, folder, partial(AdapterState("file:tiny").write, model))
     return Adapter.open(folder)
 
 

@@ -8,20 +8,41 @@ import pytest
 from pydantic import ValidationError
 
 from llmrec.errors import ConfigError
-from llmrec.training.settings import ExplainerSettings, TrainingSettings, load_recipe, load_training_settings
+from llmrec.training.settings import (
+    CaptionerSettings,
+    ExplainerSettings,
+    RunSettings,
+    TrainingSettings,
+    load_recipe,
+    load_training_settings,
+)
 
 RECIPES = sorted((Path(__file__).parents[2] / "finetune").rglob("*.y*ml"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_valid(recipe: Path) -> None:
-    kind = ExplainerSettings if recipe.stem.startswith("explainer") else TrainingSettings
+    kinds: dict[str, type[RunSettings]] = {"explainer": ExplainerSettings, "captioner": CaptionerSettings}
+    kind = kinds.get(recipe.stem.partition("_")[0], TrainingSettings)
     assert load_recipe(recipe, kind) != kind()
     assert recipe.read_text(encoding="utf-8").startswith("# "), "a recipe says what it needs"
 
 
 def test_the_recipes_are_found() -> None:
-    assert [path.stem for path in RECIPES] == ["debug", "explainer_cpu", "small_cpu", "standard_gpu"]
+    assert [path.stem for path in RECIPES] == [
+        *("captioner_cpu", "captioner_scratch", "debug"),
+        *("explainer_cpu", "small_cpu", "standard_gpu"),
+    ]
+
+
+def test_stages_override_the_settings_of_their_run() -> None:
+    settings = CaptionerSettings.model_validate(
+        {"epochs": 7, "tokens": 9, "stages": [{}, {"vision_layers": "all", "tokens": "all", "epochs": 1}]}
+    )
+    first, second = settings.by_stage()
+    assert (first.epochs, first.tokens, first.vision_layers) == (7, 9, 0)
+    assert (second.epochs, second.tokens, second.vision_layers) == (1, "all", "all")
+    assert len(CaptionerSettings().by_stage()) == 1
 
 
 def refusal(tmp_path: Path, text: str) -> str:

@@ -47,11 +47,7 @@ def load_captioner(
         captioner: Captioner = plugins.load_plugin(spec, "captioner", settings)
         return captioner
     progress = progress or NoProgress()
-    path = assets.resolve(spec, progress)
-    if not path.is_dir():
-        raise AssetError(f"{path}: not a captioner", "It has to be a BLIP model folder.")
-    safety.check_model_folder(path)
-    folder = read_blip_folder(path, spec)
+    folder = open_blip_folder(spec, progress)
     tokenizer = CaptionTokenizer(folder, prompt)
     decoding = Decoding(tokenizer.prefix, settings.beams, settings.min_new_tokens, settings.max_new_tokens)
     _check_lengths(folder, decoding)
@@ -62,6 +58,24 @@ def load_captioner(
         _load_engine(folder, decoding, settings, progress),
         batch_size=settings.batch_size,
     )
+
+
+def open_blip_folder(spec: str, progress: Progress) -> BlipFolder:
+    """The folder of a BLIP captioning model, pulled the first time.
+
+    Args:
+        spec: an asset's name or a URI.
+        progress: shows downloads.
+
+    Raises:
+        AssetError: it cannot be found or pulled, or is not of a BLIP captioning model.
+        UnsafeFileError: its files could run code or exhaust memory.
+    """
+    path = assets.resolve(spec, progress)
+    if not path.is_dir():
+        raise AssetError(f"{path}: not a captioner", "It has to be a BLIP model folder.")
+    safety.check_model_folder(path)
+    return read_blip_folder(path, spec)
 
 
 def captioner_fingerprint(spec: str, settings: CaptionSettings, prompt: str = "") -> str:

@@ -32,6 +32,12 @@ class CaptionTokenizer:
         self.prefix = (folder.start_token, *words)
         """Tokens that begin every caption: the start token and those of the prompt."""
 
+    def tokens(self, text: str) -> list[int]:
+        """The ids of a text's words, without special tokens; what the vocabulary lacks is left out."""
+        unknown = self._tokenizer.token_to_id(getattr(self._tokenizer.model, "unk_token", None) or "")
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return [token for token in ids if token != unknown]
+
     def text(self, tokens: Sequence[int]) -> str:
         """The prompt and ``tokens`` as a caption without special tokens; empty if they add nothing."""
         return self._decoded([*self.prefix, *tokens]) if self._decoded(tokens) else ""

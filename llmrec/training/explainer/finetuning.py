@@ -20,7 +20,7 @@ from llmrec.training.explainer.checking import check
 from llmrec.training.explainer.export import check_exportable, export
 from llmrec.training.explainer.material import Examples, Material
 from llmrec.training.explainer.train import METRIC, held_out_loss, train
-from llmrec.training.lora import adapted_layers, add_adapter
+from llmrec.training.lora import adapted_layers, add_adapter, write_adapter
 from llmrec.training.running import Trained
 from llmrec.training.runs import Finetuned, Record, Shelf, disk, owned, require
 from llmrec.training.settings import ExplainerSettings
@@ -118,7 +118,8 @@ class _Run:
     def _publish(self, model: Any, examples: Examples, before: Mapping[str, float], trained: Trained) -> None:
         metrics = {"before": {**before}, "after": {**trained.after}}
 
-        def more(folder: Path) -> Mapping[str, Any]:
+        def write(folder: Path) -> Mapping[str, Any]:
+            write_adapter(model, folder, self.base.name)
             name = f"{self.base.name} + {self.result.name}"
             export(self.base.gguf, folder, folder / MODEL, self.settings.weights, name)
             return self._checked(folder / MODEL, metrics)
@@ -140,7 +141,7 @@ class _Run:
             "seed": self.settings.seed,
             "settings": self.settings.model_dump(mode="json"),
         }
-        write_folder(model, card, trained.curve, self.base.name, self.result, METRIC, more)
+        write_folder(card, trained.curve, self.result, write, METRIC)
         shutil.rmtree(self.run, ignore_errors=True)
 
     def _checked(self, tuned: Path, metrics: Mapping[str, dict[str, float]]) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from llmrec.runtime.libraries import quiet
 from llmrec.training.explainer.base import Base
 from llmrec.training.explainer.examples import shared_start
 from llmrec.training.explainer.material import Examples
+from llmrec.training.lora import AdapterState
 from llmrec.training.running import Goal, Trained, arguments, own_randomness, run
 from llmrec.training.settings import ExplainerSettings
 
@@ -55,7 +56,10 @@ def train(
     def make(callbacks: list[Any]) -> Any:
         return _trainer(model, examples, settings, base, checkpoints, steps, epoch, callbacks)
 
-    return run(model, make, settings, _GOAL, before, steps, checkpoints, resume=resume, progress=progress)
+    kept = AdapterState(base.name)
+    return run(
+        model, make, kept, settings, _GOAL, before, steps, checkpoints, resume=resume, progress=progress
+    )
 
 
 def held_out_loss(
@@ -84,7 +88,7 @@ def _trainer(
 
     shared = shared_start([*examples.learnt, *examples.held_out])
     return ExplainerTrainer(
-        base=base.name,
+        kept=AdapterState(base.name),
         model=model,
         args=TrainingArguments(
             per_device_train_batch_size=settings.batch_size,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from llmrec.training.adapting import AdapterTrainer
+from llmrec.training.adapting import GuardedTrainer
 from llmrec.training.explainer.examples import Example
 from llmrec.training.explainer.train import METRIC
 
@@ -89,7 +89,7 @@ def answer_tokens(batch: dict[str, Tensor]) -> int:
     return int((batch["labels"] != _IGNORED).sum())
 
 
-class ExplainerTrainer(AdapterTrainer):
+class ExplainerTrainer(GuardedTrainer):
     """Trains the adapter that is on a causal language model, on examples of :class:`Example`."""
 
     control: Any

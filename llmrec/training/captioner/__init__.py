@@ -1,0 +1,1 @@
+"""Fine-tuning of the captioner: a BLIP model learns what the pictures of a catalog are called."""

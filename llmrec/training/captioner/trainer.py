@@ -1,0 +1,213 @@
+"""transformers' trainer on features of pictures and their captions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, Dataset
+
+from llmrec.training.adapting import GuardedTrainer
+from llmrec.training.captioner.features import Features
+from llmrec.training.captioner.network import trained
+from llmrec.training.settings import CaptionerSettings
+
+IGNORED = -100
+Captions = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What a step asks for: an example, in which pass over all, and whether all tokens of its picture."""
+
+    epoch: int
+    example: int
+    whole: bool
+
+
+class Draws(Dataset[tuple[NDArray[np.float16], Sequence[int]]]):
+    """Examples as they are drawn: of each picture some tokens, and one of its captions.
+
+    Args:
+        features: (rows, tokens, width).
+        rows: of each example.
+        captions: tokens of those of each example.
+        tokens: of a picture that are drawn.
+        seed: the same draws for the same seed.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        rows: NDArray[np.intp],
+        captions: Sequence[Captions],
+        tokens: int,
+        seed: int,
+    ) -> None:
+        self.features, self.rows, self.captions = features, rows, captions
+        self.tokens, self.seed = tokens, seed
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, draw: Draw) -> tuple[NDArray[np.float16], Sequence[int]]:
+        """Features, (tokens, width), and the tokens of a caption."""
+        rng = np.random.default_rng([self.seed, draw.epoch, draw.example])
+        captions = self.captions[draw.example]
+        caption = captions[int(rng.integers(len(captions)))]
+        picture = self.features[self.rows[draw.example]]
+        if draw.whole or self.tokens >= len(picture):
+            return picture, caption
+        others = 1 + rng.permutation(len(picture) - 1)[: self.tokens - 1]
+        return picture[np.concatenate([[0], np.sort(others)])], caption
+
+
+class Batches:
+    """Batches of draws in an order that depends on seed and epoch.
+
+    Args:
+        examples: how many there are.
+        size: of a batch.
+        accumulation: batches of a step.
+        whole_from: step from which all tokens of pictures are read.
+        seed: of the order.
+    """
+
+    drop_last = False
+
+    def __init__(self, examples: int, size: int, accumulation: int, whole_from: int, seed: int) -> None:
+        self.examples, self.batch_size, self.accumulation = examples, size, accumulation
+        self.whole_from, self.seed, self.epoch = whole_from, seed, 0
+
+    def __len__(self) -> int:
+        return math.ceil(self.examples / self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which pass over the examples comes next; the trainer says so."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        epoch = self.epoch
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.examples)
+        steps = math.ceil(len(self) / self.accumulation)
+        for batch in range(len(self)):
+            whole = epoch * steps + batch // self.accumulation >= self.whole_from
+            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            yield [Draw(epoch, int(example), whole) for example in chosen]
+
+
+class Collator:
+    """Makes pictures and captions into tensors.
+
+    Args:
+        prefix: number of tokens that begin every caption and are not learnt.
+        pad_token: id that fills up short ones.
+    """
+
+    def __init__(self, prefix: int, pad_token: int) -> None:
+        self.prefix, self.pad_token = prefix, pad_token
+
+    def __call__(self, drawn: Sequence[tuple[NDArray[np.float16], Sequence[int]]]) -> dict[str, Tensor]:
+        """Tensors of a batch.
+
+        ``features``: (captions, tokens of a picture, width). ``input_ids``, ``labels``: (captions, tokens).
+        The label of a place is the token that follows it, -100 where that is not learnt.
+        """
+        width = max(len(caption) for _, caption in drawn) - 1
+        ids = torch.full((len(drawn), width), self.pad_token)
+        labels = torch.full((len(drawn), width), IGNORED)
+        for row, (_, caption) in enumerate(drawn):
+            ids[row, : len(caption) - 1] = torch.tensor(caption[:-1])
+            labels[row, self.prefix - 1 : len(caption) - 1] = torch.tensor(caption[self.prefix :])
+        features = torch.from_numpy(np.stack([picture for picture, _ in drawn])).float()
+        return {"features": features, "input_ids": ids, "labels": labels}
+
+
+class CaptionTrainer(GuardedTrainer):
+    """Trains what of a :class:`~llmrec.training.captioner.network.CaptionNetwork` is to be trained.
+
+    Args:
+        settings: of the stage.
+        batches: of a pass over the examples.
+        judge: metrics of the network as it is, on held-out pictures.
+        told: called after each validation with what was logged so far.
+    """
+
+    control: Any
+    optimizer: Any
+
+    def __init__(
+        self,
+        *,
+        settings: CaptionerSettings,
+        batches: Batches,
+        judge: Callable[[Any], Mapping[str, float]],
+        told: Callable[[Sequence[Mapping[str, float]]], None],
+        **arguments: Any,
+    ) -> None:
+        self.settings, self.batches, self.judge, self.told = settings, batches, judge, told
+        super().__init__(**arguments)
+        # The library would leave it to us to divide by the tokens of all batches of a step.
+        self.model_accepts_loss_kwargs = False
+
+    def get_train_dataloader(self) -> Any:
+        """Our batches."""
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=self.batches,
+            collate_fn=self.data_collator,
+        )
+        return self.accelerator.prepare(loader)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW; the vision tower learns at its own rate, and only matrices decay."""
+        if self.optimizer is None:
+            groups: dict[tuple[bool, bool], list[Tensor]] = {}
+            for name, weights in trained(self.model).items():
+                groups.setdefault((".vision_model." in name, weights.ndim > 1), []).append(weights)
+            rate, vision_rate = self.settings.learning_rate, self.settings.vision_rate
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {
+                        "params": weights,
+                        "lr": rate * vision_rate if vision else rate,
+                        "weight_decay": self.settings.weight_decay if decays else 0.0,
+                    }
+                    for (vision, decays), weights in groups.items()
+                ],
+                fused=True,
+            )
+        return self.optimizer
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], **_: Any) -> Tensor:
+        """Mean over the tokens of the captions, with smoothed labels.
+
+        Raises:
+            TrainingError: it is NaN or infinite; names the step.
+        """
+        labels = inputs["labels"]
+        loss: Tensor = self.guarded(
+            cross_entropy(
+                model(inputs["features"], inputs["input_ids"]).flatten(0, 1),
+                labels.flatten(),
+                ignore_index=IGNORED,
+                label_smoothing=self.settings.label_smoothing,
+            ),
+            int((labels != IGNORED).sum()),
+        )
+        return loss
+
+    def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
+        """What held-out pictures give, which is also logged."""
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.judge(self.model).items()}
+        self.log(metrics)
+        self.told(self.state.log_history)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
