@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from blip_folders import write_blip
 from gallery import make_gallery_workspace, write_gallery
-from modality.blip_folders import write_blip
 
 pytestmark = pytest.mark.slow
 

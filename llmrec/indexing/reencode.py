@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from llmrec.indexing.publish import publish
-from llmrec.indexing.steps import CHUNK, ItemEncoding, keyed
+from llmrec.indexing.steps import CHUNK, ItemEncoding, Made, keyed
 from llmrec.progress import Progress
 from llmrec.prompts import load_prompt
 from llmrec.schema import Columns
 from llmrec.store.items import ItemTable
-from llmrec.store.rows import DOCUMENT, ITEM_COLUMNS, KEY, item_of, rows_of
+from llmrec.store.rows import (
+    DOCUMENT,
+    FIELD_VECTORS,
+    ITEM_COLUMNS,
+    KEY,
+    VECTOR,
+    ModalityVectors,
+    item_of,
+    rows_of,
+)
 from llmrec.workspace import Encoding, Present, Workspace
 
 JOURNAL = "adapter"
@@ -49,7 +60,7 @@ class Reencoding:
         table, store = self.present.table, self.workspace.items
         keys = {item: keyed(key, self.encoding.fingerprint) for item, key in table.keys().items()}
         with self.progress.task("Encoding items", total=len(keys)) as task:
-            for batch in table.scan([*ITEM_COLUMNS, DOCUMENT, KEY]):
+            for batch in table.scan([*ITEM_COLUMNS, DOCUMENT, KEY, VECTOR, *FIELD_VECTORS.values()]):
                 rows = batch.to_pylist()
                 waiting = [
                     row for row in rows if self.journal.key_of(row[Columns.ITEM]) != keys[row[Columns.ITEM]]
@@ -73,7 +84,9 @@ class Reencoding:
 
     def _encode(self, rows: Sequence[dict[str, Any]]) -> None:
         items = [item_of(row) for row in rows]
-        documents, vectors, by_modality = self.encode(items)
+        documents, vectors, by_modality = self.encode(
+            items, [Made(row[DOCUMENT], _parts(row)) for row in rows]
+        )
         # Where prompt or settings changed since the last index run, the next one has to make the row anew.
         contents = [
             row[KEY] if document.text == row[DOCUMENT] else ""
@@ -82,3 +95,13 @@ class Reencoding:
         keys = [keyed(content, self.encoding.fingerprint) for content in contents]
         self.journal.append(rows_of(items, documents, keys, vectors, by_modality))
         self.encoded += len(rows)
+
+
+def _parts(row: Mapping[str, Any]) -> ModalityVectors:
+    """Vectors of an item's modalities, all by the encoder without an adapter, from its row.
+
+    Where a row has none, the item has text alone and no adapter is in use, so that its whole's is the text's.
+    """
+    found = {modality: row[name] for modality, name in FIELD_VECTORS.items() if row[name] is not None}
+    found = found or {"text": row[VECTOR]}
+    return {modality: np.array(vector, np.float32) for modality, vector in found.items()}

@@ -6,8 +6,10 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from llmrec.errors import WorkspaceError
 from llmrec.progress import Progress
 from llmrec.prompts import Prompt
 from llmrec.schema import Document, Flag, Item, Modality
+from llmrec.store.rows import ModalityVectors
 from llmrec.workspace import Encoding, Workspace
 
 CHUNK = 512
@@ -59,6 +62,19 @@ def chunks(described: Iterator[tuple[Item, list[Flag]]]) -> Iterator[list[tuple[
         yield chunk
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made of an item before.
+
+    Args:
+        document: its text.
+        vectors: of each of its modalities; of ``text`` too where it has nothing else.
+    """
+
+    document: str
+    vectors: ModalityVectors
+
+
 class ItemEncoding:
     """Makes items into documents and vectors: wholes by what is in use, parts by it without an adapter.
 
@@ -83,24 +99,47 @@ class ItemEncoding:
         self.documents = ItemDocuments(prompt, settings.documents, self._of_parts)
 
     def __call__(
-        self, items: Sequence[Item]
-    ) -> tuple[list[Document], NDArray[np.float32], list[dict[Modality, NDArray[np.float32]]]]:
-        """Documents of items, their vectors, (items, dimension), and those of each item's modalities."""
-        documents, parts = self.documents(items), self.documents.by_modality(items)
+        self, items: Sequence[Item], made: Sequence[Made] = ()
+    ) -> tuple[list[Document], NDArray[np.float32], list[ModalityVectors]]:
+        """Documents of items, their vectors, (items, dimension), and those of each item's modalities.
+
+        Args:
+            made: for each item, what the encoder without an adapter made of its modalities before. With an
+                adapter that is taken, where the document is still the same.
+        """
+        documents = self.documents(items)
         wholes = [document.text for document in documents]
-        if self._apart:  # a text alone has its whole's vector only where one encoder makes both
-            parts = [each or {"text": whole} for each, whole in zip(parts, wholes, strict=True)]
-        texts = [text for each in parts for text in each.values()]
-        of_whole = _vectors(self.encoder, wholes if self._apart else wholes + texts)
-        of_part = _vectors(self._of_parts, texts) if self._apart else of_whole
-        by_modality = [{name: of_part[text] for name, text in each.items()} for each in parts]
-        return documents, np.stack([of_whole[text] for text in wholes]), by_modality
+        if not self._apart:
+            parts = self.documents.by_modality(items)
+            of_text = _vectors(self.encoder, [*wholes, *chain(*(each.values() for each in parts))])
+            return documents, np.stack([of_text[text] for text in wholes]), _by_modality(parts, of_text)
+        kept = {at: one.vectors for at, one in enumerate(made) if one.document == wholes[at]}
+        new = [at for at in range(len(items)) if at not in kept]
+        # A text alone has its whole's vector only where one encoder makes both.
+        parts = [
+            each or {"text": wholes[at]}
+            for at, each in zip(new, self.documents.by_modality([items[at] for at in new]), strict=True)
+        ]
+        of_part = _vectors(self._of_parts, [*chain(*(each.values() for each in parts))])
+        found = kept | dict(zip(new, _by_modality(parts, of_part), strict=True))
+        of_whole = _vectors(self.encoder, wholes)
+        return (
+            documents,
+            np.stack([of_whole[text] for text in wholes]),
+            [found[at] for at in range(len(items))],
+        )
 
 
 def _vectors(encoder: Encoder, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
     """The vector of each text; equal ones are encoded once."""
     distinct = list(dict.fromkeys(texts))
-    return dict(zip(distinct, encoder.encode(distinct, kind="item"), strict=True))
+    return dict(zip(distinct, encoder.encode(distinct, kind="item"), strict=True)) if distinct else {}
+
+
+def _by_modality(
+    parts: Sequence[Mapping[Modality, str]], vectors: Mapping[str, NDArray[np.float32]]
+) -> list[ModalityVectors]:
+    return [{name: vectors[text] for name, text in each.items()} for each in parts]
 
 
 _FULL = ("No space left", "File too large", "disk is full")
