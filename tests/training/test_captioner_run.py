@@ -407,7 +407,7 @@ def test_the_script_trains_apart_from_a_catalog(source: Path, tmp_path: Path) ->
         [sys.executable, str(script), str(tmp_path / "out"), *arguments, "--config", str(recipe)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
