@@ -88,7 +88,7 @@ def test_the_bazaar_is_the_same_each_time_and_has_taste(tmp_path: Path) -> None:
     assert one.log.read_bytes() == two.log.read_bytes()
     items = {row["item_id"]: row for row in map(json.loads, one.items.read_text("utf-8").splitlines())}
     events = list(csv.DictReader(one.log.read_text(encoding="utf-8").splitlines()))
-    assert (len(items), len(events)) == (128, 2000)
+    assert (len(items), len(events)) == (128, 2800)
     assert {row["item_id"] for row in events} <= items.keys()
     shares = []
     for user in {row["user_id"] for row in events}:

@@ -76,7 +76,7 @@ _MATERIALS = {
     "enamel": "Coated in bright glass, in white or sky blue.",
 }
 _OF_EACH = 4
-_USERS, _EVENTS = 200, 10
+_USERS, _EVENTS = 200, 14
 _BEGIN, _DAY = 1_700_000_000, 86_400
 
 
