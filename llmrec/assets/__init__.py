@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llmrec.assets.api import catalogue, fingerprint, locate, pull, resolve, verify
+from llmrec.assets.api import catalogue, fingerprint, licence, locate, pull, resolve, verify
 from llmrec.assets.manifest import Asset
 from llmrec.assets.paths import home
 
-__all__ = ["Asset", "catalogue", "fingerprint", "home", "locate", "pull", "resolve", "verify"]
+__all__ = ["Asset", "catalogue", "fingerprint", "home", "licence", "locate", "pull", "resolve", "verify"]

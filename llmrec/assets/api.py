@@ -77,6 +77,15 @@ def fingerprint(spec: str) -> str:
     return path_fingerprint(path)
 
 
+def licence(spec: str) -> str | None:
+    """The licence of an asset of the catalogue; None for a URI, whose licence is not known.
+
+    Raises:
+        AssetError: the name is unknown.
+    """
+    return None if ":" in spec else find(spec).licence
+
+
 def pull(name: str, progress: Progress | None = None) -> Path:
     """Download an asset (by name or URI) unless an intact copy is present, and return where it is.
 

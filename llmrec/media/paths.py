@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path, PureWindowsPath
 
-from llmrec.errors import MediaRefusedError
+from llmrec.config import MediaSettings
+from llmrec.errors import MediaError, MediaRefusedError
 
 _URL = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*://")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -14,6 +15,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 def is_url(reference: str) -> bool:
     """Whether a reference names a scheme (``https://``, also ``file://``) rather than a path."""
     return _URL.match(reference) is not None
+
+
+def check_bytes(size: int, limits: MediaSettings) -> None:
+    """Check the size of a file, in bytes.
+
+    Raises:
+        MediaError: it is above the limit.
+    """
+    if size > limits.max_bytes:
+        raise MediaError(f"{size:,} bytes, more than the limit of {limits.max_bytes:,} ([media] max_bytes)")
 
 
 def resolve_media(root: Path, reference: str) -> Path:

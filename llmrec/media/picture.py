@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from llmrec.config import MediaSettings
 from llmrec.errors import MediaError, MissingExtraError
 from llmrec.media.animation import animation_frames
+from llmrec.media.paths import check_bytes
 from llmrec.media.pixels import is_transposed, orientation_of, upright_rgb
 from llmrec.media.signatures import HEAD, kind_of
 from llmrec.media.types import Frame, Media
@@ -71,8 +72,7 @@ def _check_bytes(stream: BinaryIO, limits: MediaSettings) -> None:
     stream.seek(0)
     if size == 0:
         raise MediaError("empty (0 bytes)")
-    if size > limits.max_bytes:
-        raise MediaError(f"{size:,} bytes, more than the limit of {limits.max_bytes:,} ([media] max_bytes)")
+    check_bytes(size, limits)
 
 
 def _opened(stream: BinaryIO) -> ImageFile:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from llmrec.config import MediaSettings
 from llmrec.errors import MediaError, MediaRefusedError
 from llmrec.media.hosts import check_allowed, parse_url
-from llmrec.media.paths import is_url, resolve_media
+from llmrec.media.paths import check_bytes, is_url, resolve_media
 from llmrec.modality.cache import MediaCache
 from llmrec.schema import Columns, Item
 
@@ -118,9 +118,7 @@ class MediaFiles:
             status = path.stat()
         except OSError as error:
             raise MediaError(f"not found (looked in {self.root})") from error
-        if status.st_size > self.settings.max_bytes:
-            limit = f"the limit of {self.settings.max_bytes:,} ([media] max_bytes)"
-            raise MediaError(f"{status.st_size:,} bytes, more than {limit}")
+        check_bytes(status.st_size, self.settings)
         stamp = (status.st_size, status.st_mtime_ns)
         return Reference(field, name, self._content(path, *stamp), path=path, stamp=stamp)
 

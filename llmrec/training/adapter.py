@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmrec import __version__
 from llmrec.assets import safety
+from llmrec.assets.hashing import sha256_file
 from llmrec.config import problems
 from llmrec.errors import AdapterError
 from llmrec.training.curve import write_curve
@@ -104,7 +104,7 @@ class Adapter:
                 raise _unusable(folder, f"half written: it has no {name}")
         card = _read_card(folder)
         for name, expected in card.sha256.items():
-            if not (folder / name).is_file() or _sha256(folder / name) != expected:
+            if not (folder / name).is_file() or sha256_file(folder / name) != expected:
                 raise _unusable(folder, f"{name} is not what its card says")
         safety.check_model_folder(folder)
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -136,7 +136,7 @@ def write_folder(
     try:
         part.mkdir(parents=True)
         card = {**card, **(write(part) or {})}
-        digests = {path.name: _sha256(path) for path in sorted(part.iterdir())}
+        digests = {path.name: sha256_file(path) for path in sorted(part.iterdir())}
         write_curve(curve, part, metric)
         versions = {"llmrec": __version__} | {name: version(name) for name in _LIBRARIES}
         whole = {"format": FORMAT, **card, "versions": versions, "sha256": digests}
@@ -166,8 +166,3 @@ def _unusable(folder: Path, what: str) -> AdapterError:
     return AdapterError(
         f"{folder}: {what}", f"Copy it again, or `llmrec adapters remove {folder.name}` and fine-tune anew."
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

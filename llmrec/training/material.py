@@ -69,8 +69,7 @@ class Base:
                 "Name a model as models.encoder in llmrec.toml, then `llmrec index CATALOG --rebuild`.",
             )
         folder = model_folder(spec, progress)
-        licence = None if ":" in spec else assets.manifest.find(spec).licence
-        return cls(spec, folder, assets.fingerprint(spec), licence)
+        return cls(spec, folder, assets.fingerprint(spec), assets.licence(spec))
 
 
 class Material:

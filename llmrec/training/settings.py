@@ -71,6 +71,10 @@ class RunSettings(_Settings):
     quantization: Literal["none", "nf4"] = "none"
     seed: int = Field(default=0, ge=0, le=2**32 - 1)
 
+    def steps(self, epoch: int) -> int:
+        """Steps at most; ``epoch``: those of a pass over the data."""
+        return min(self.epochs * epoch, self.max_steps or self.epochs * epoch)
+
 
 class TrainingSettings(RunSettings):
     """A recipe of ``finetune/`` for the encoder of the workspace.

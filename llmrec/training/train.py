@@ -75,7 +75,7 @@ def train(
         TrainingError: the loss became NaN or diverged, the run was interrupted, or the disk is full.
     """
     epoch = steps_of_epoch(len(corpus.pairs), settings)
-    steps = min(settings.epochs * epoch, settings.max_steps or settings.epochs * epoch)
+    steps = settings.steps(epoch)
 
     kept = AdapterState(base.name)
 

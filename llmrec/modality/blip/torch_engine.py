@@ -47,7 +47,7 @@ class TorchEngine:
 
         with self._lock, torch.inference_mode():
             patches = self._encode(pixels)
-            ids = self._generate(patches)
+            ids = generate(self._model, self._folder, self._decoding, patches)
             start = len(self._decoding.prefix)
             # Everything after the first end token is padding; the longest caption may lack one.
             ended = ids[:, start:] == self._folder.end_token
@@ -63,26 +63,6 @@ class TorchEngine:
         values = torch.from_numpy(pixels).to(self._model.device, vision.embeddings.class_embedding.dtype)
         return vision(pixel_values=values).last_hidden_state
 
-    def _generate(self, patches: Any) -> Any:
-        """Prefix and caption of each picture: ``(n, tokens)``, padded on the right."""
-        import torch
-
-        decoding = self._decoding
-        prefix = torch.tensor([decoding.prefix] * len(patches), device=patches.device)
-        with quiet():
-            return self._model.text_decoder.generate(
-                input_ids=prefix,
-                attention_mask=torch.ones_like(prefix),
-                encoder_hidden_states=patches,
-                encoder_attention_mask=torch.ones(patches.shape[:2], dtype=torch.long, device=patches.device),
-                eos_token_id=self._folder.end_token,
-                pad_token_id=self._folder.pad_token,
-                do_sample=False,
-                num_beams=decoding.beams,
-                min_new_tokens=decoding.min_new_tokens or None,
-                max_new_tokens=decoding.max_new_tokens,
-            )
-
     def _score(self, ids: Any, kept: Any, patches: Any) -> list[float]:
         """Mean log-probability of each caption's kept tokens, given the patches of one or n pictures."""
         logits = self._model.text_decoder(input_ids=ids[:, :-1], encoder_hidden_states=patches).logits
@@ -90,6 +70,33 @@ class TorchEngine:
         values = new.gather(-1, ids[:, len(self._decoding.prefix) :, None])[..., 0]
         means: list[float] = ((values * kept).sum(1) / kept.sum(1)).tolist()
         return means
+
+
+def generate(model: Any, folder: BlipFolder, decoding: Decoding, patches: Any) -> Any:
+    """Prefix and caption of each picture: ``(n, tokens)``, padded on the right.
+
+    Args:
+        model: a ``BlipForConditionalGeneration``.
+        folder: its files.
+        decoding: how tokens are found.
+        patches: what the vision tower makes of the pictures, (n, patches, width).
+    """
+    import torch
+
+    prefix = torch.tensor([decoding.prefix] * len(patches), device=patches.device)
+    with quiet():
+        return model.text_decoder.generate(
+            input_ids=prefix,
+            attention_mask=torch.ones_like(prefix),
+            encoder_hidden_states=patches,
+            encoder_attention_mask=torch.ones(patches.shape[:2], dtype=torch.long, device=patches.device),
+            eos_token_id=folder.end_token,
+            pad_token_id=folder.pad_token,
+            do_sample=False,
+            num_beams=decoding.beams,
+            min_new_tokens=decoding.min_new_tokens or None,
+            max_new_tokens=decoding.max_new_tokens,
+        )
 
 
 def load_blip(folder: BlipFolder, device: str, precision: str) -> Any:

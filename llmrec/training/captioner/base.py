@@ -52,8 +52,7 @@ class Base:
         if is_plugin(spec):
             raise ConfigError(f"{spec}: a plug-in has no weights that could be fine-tuned", _OTHER)
         folder = open_blip_folder(spec, progress)
-        licence = None if ":" in spec else assets.manifest.find(spec).licence
-        return cls(spec, folder, assets.fingerprint(spec), licence, _data_of(folder.path / CARD))
+        return cls(spec, folder, assets.fingerprint(spec), assets.licence(spec), _data_of(folder.path / CARD))
 
     def facts(self) -> dict[str, Any]:
         """The base, for the card."""

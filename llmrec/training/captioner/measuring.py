@@ -13,9 +13,10 @@ from torch.nn.functional import cross_entropy
 
 from llmrec.errors import TrainingError
 from llmrec.evaluate.captions import bleu4, cider_d, words
+from llmrec.modality.blip.captioner import Decoding
 from llmrec.modality.blip.folder import BlipFolder
+from llmrec.modality.blip.torch_engine import generate
 from llmrec.modality.blip.words import CaptionTokenizer
-from llmrec.runtime.libraries import quiet
 from llmrec.training.captioner.features import Features
 from llmrec.training.captioner.material import Example
 from llmrec.training.captioner.network import CaptionNetwork, evaluating
@@ -64,7 +65,7 @@ class HeldOut:
     def captions(self, network: CaptionNetwork, count: int) -> list[str]:
         """What the network calls the first ``count`` pictures, greedily."""
         texts: list[str] = []
-        with evaluating(network), quiet():
+        with evaluating(network):
             for start in range(0, min(count, len(self.examples)), self.batch_size):
                 features = self.features[start : min(start + self.batch_size, count)]
                 texts += self._greedy(network, _tensor(features, network))
@@ -101,23 +102,12 @@ class HeldOut:
 
     def _greedy(self, network: CaptionNetwork, features: Tensor) -> list[str]:
         patches = network.patches(features).float()
-        prefix = torch.tensor([self.tokenizer.prefix] * len(patches), device=patches.device)
-        longest = min(_LONGEST, self.folder.positions - prefix.shape[1])
+        prefix = self.tokenizer.prefix
+        longest = min(_LONGEST, self.folder.positions - len(prefix))
         with torch.autocast(patches.device.type, torch.bfloat16, enabled=network.in_bfloat16):
-            made = network.blip.text_decoder.generate(
-                input_ids=prefix,
-                attention_mask=torch.ones_like(prefix),
-                encoder_hidden_states=patches,
-                encoder_attention_mask=torch.ones(patches.shape[:2], dtype=torch.long, device=patches.device),
-                eos_token_id=self.folder.end_token,
-                pad_token_id=self.folder.pad_token,
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=longest,
-            )
+            made = generate(network.blip, self.folder, Decoding(prefix, 1, 0, longest), patches)
         return [
-            self.tokenizer.text(_until(row, self.folder.end_token))
-            for row in made[:, prefix.shape[1] :].tolist()
+            self.tokenizer.text(_until(row, self.folder.end_token)) for row in made[:, len(prefix) :].tolist()
         ]
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from llmrec.assets.hashing import sha256_file
 from llmrec.config import MediaSettings
 from llmrec.errors import MediaError, ReaderError
-from llmrec.media.paths import resolve_media
+from llmrec.media.paths import check_bytes, resolve_media
 from llmrec.readers.jsonl import open_json
 from llmrec.schema import Columns, Item
 from llmrec.workspace import Workspace
@@ -197,13 +198,8 @@ def _plain(caption: str) -> str:
 
 def _content(path: Path, limits: MediaSettings) -> str:
     try:
-        size = path.stat().st_size
-        if size > limits.max_bytes:
-            raise MediaError(
-                f"{size:,} bytes, more than the limit of {limits.max_bytes:,} ([media] max_bytes)"
-            )
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        check_bytes(path.stat().st_size, limits)
+        return sha256_file(path)
     except FileNotFoundError as error:
         raise MediaError(f"not found (looked for {path})") from error
     except OSError as error:

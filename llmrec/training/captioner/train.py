@@ -143,7 +143,7 @@ def train_stage(
     goal = Goal(METRIC, "held-out loss", greater=False)
     count = len(material.learnt)
     epoch = math.ceil(math.ceil(count / settings.batch_size) / settings.accumulation)
-    steps = min(settings.epochs * epoch, settings.max_steps or settings.epochs * epoch)
+    steps = settings.steps(epoch)
     features, rows = store.open([example.pair.content for example in material.learnt])
     tokens = features.shape[1] if settings.tokens == "all" else settings.tokens
     whole_from = math.ceil(steps * (1 - settings.full_tokens))

@@ -60,9 +60,8 @@ class Base:
         if gguf.suffix != ".gguf":
             raise ConfigError(f"{gguf}: not a GGUF file, and only those can be fine-tuned", _OTHER)
         check_exportable(gguf)
-        licence = None if ":" in spec else assets.manifest.find(spec).licence
         folder = model_folder(spec if ":" not in spec else f"file:{gguf}", progress)
-        return cls(spec, gguf, folder, assets.fingerprint(spec), licence)
+        return cls(spec, gguf, folder, assets.fingerprint(spec), assets.licence(spec))
 
 
 def _base_of(card: Path) -> str:

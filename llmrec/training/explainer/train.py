@@ -51,7 +51,7 @@ def train(
         TrainingError: the loss became NaN or diverged, the run was interrupted, or the disk is full.
     """
     epoch = math.ceil(math.ceil(len(examples.learnt) / settings.batch_size) / settings.accumulation)
-    steps = min(settings.epochs * epoch, settings.max_steps or settings.epochs * epoch)
+    steps = settings.steps(epoch)
 
     def make(callbacks: list[Any]) -> Any:
         return _trainer(model, examples, settings, base, checkpoints, steps, epoch, callbacks)
