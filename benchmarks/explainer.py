@@ -4,9 +4,9 @@
 
 NAME is an explainer that `llmrec finetune --role explainer` has made in the workspace. The users are ones
 whom its training held out. Each gets the first recommendation of today, with its evidence as in use, and
-both models write about it. An answer that the verifier refuses, or that takes longer than 2 minutes, does
-not count as the model's. `inventing` counts answers that passed and of which the check of the other script,
-`benchmarks/explain.py`, which is not the verifier's, finds something to say.
+both models write about it, first without the grammar. An answer that the verifier refuses, or that takes
+longer than 2 minutes, does not count as the model's. `inventing` counts answers that passed and of which the
+check of the other script, `benchmarks/explain.py`, which is not the verifier's, finds something to say.
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def main() -> None:
         explainer = recommender.explainer
         explainer.cache = None  # answers of before would take no time
         settings = explainer.settings.model_copy(update={"timeout": 120.0, "tries": 1})
-        for model in ("tuned", "base"):
-            explainer.generator = load_generator(models[model], NoProgress())
-            for grammar in (False, True):
-                constraint = "auto" if grammar else "none"
-                explainer.settings = settings.model_copy(update={"constraint": constraint})
+        for grammar in (False, True):
+            constraint = "auto" if grammar else "none"
+            explainer.settings = settings.model_copy(update={"constraint": constraint})
+            for model in ("tuned", "base"):
+                explainer.generator = load_generator(models[model], NoProgress())
                 found = measure(recommender, asked, titles, options.show)
                 print(json.dumps({"model": model, "grammar": grammar, **found}), flush=True)
 

@@ -16,7 +16,8 @@ from llmrec.documents import ItemDocuments
 from llmrec.encode import Encoder, load_encoder, load_tokenizer
 from llmrec.errors import RequestError, UnknownItemError, UnknownUserError
 from llmrec.explain import Explainer, Told
-from llmrec.explaining import Explaining, Question
+from llmrec.explain.cases import Question
+from llmrec.explaining import Explaining
 from llmrec.progress import NoProgress, Progress
 from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog

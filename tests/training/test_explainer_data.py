@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,12 @@ from llmrec.explain.grammar import build
 from llmrec.explain.languages import LANGUAGES, Language
 from llmrec.explain.verifier import Verifier
 from llmrec.progress import NoProgress
-from llmrec.schema import Item
+from llmrec.recommender import Recommender
+from llmrec.schema import Evidence, Item
 from llmrec.training.explainer.base import Base
-from llmrec.training.explainer.cases import case_of, draw_events, share_out
+from llmrec.training.explainer.cases import draw_events, share_out
 from llmrec.training.explainer.examples import Example, Tokens, shared_start
-from llmrec.training.explainer.material import Material, held_out_ids
+from llmrec.training.explainer.material import Examples, Material, held_out_ids
 from llmrec.training.explainer.targets import target
 from llmrec.workspace import Workspace
 from tests.explain.catalog import BUGS, CASE, TITLES, TOYS
@@ -98,6 +99,10 @@ def test_users_are_held_out_whole() -> None:
     events = draw_events(log, users.learnt, 1, np.random.default_rng(0))
     assert len(events) == len(users.learnt)
     assert all(1 <= place < log.lengths[user] for user, place in events)
+    long = log_of(("u", row, row) for row in range(25))
+    first = [draw_events(long, np.array([0]), 1, np.random.default_rng(seed))[0][1] for seed in range(400)]
+    assert 400 / 24 < first.count(1) < 400 / 4, "short histories come often, and not mostly"
+    assert len({*draw_events(long, np.array([0]), 50, np.random.default_rng(0))}) == 24
 
 
 def test_the_last_two_events_are_never_looked_at(material: Material, opened: Workspace) -> None:
@@ -109,27 +114,73 @@ def test_the_last_two_events_are_never_looked_at(material: Material, opened: Wor
     held = {log.users[user] for user in material.users.held_out}
     assert set(held_out_ids(opened, SETTINGS)) == held
     assert len(held) == 8
-    for case in material.held_out_cases(50):
-        assert len(case.history) <= 3
-        assert case.item.item_id not in {item.item_id for item, _ in case.history}
     assert len(material.held_out_cases(50)) == 8
+
+
+def learnt_cases(material: Material) -> list[tuple[tuple[int, int], Case]]:
+    """Events with the cases of just before them."""
+    rng = np.random.default_rng(0)
+    events = draw_events(material.log, material.users.learnt, 4, rng)
+    found = [(event, material.past(event, rng)) for event in events]
+    return [(event, case) for event, case in found if case is not None]
+
+
+def kinds(evidence: Sequence[Evidence]) -> tuple[tuple[str, str], ...]:
+    return tuple((fact.kind, fact.source) for fact in evidence)
+
+
+def test_nothing_newer_than_the_event_is_told(material: Material) -> None:
+    log, ids = material.log, material.catalog.ids
+    found = learnt_cases(material)
+    assert len(found) == len(material.users.learnt) * 4
+    for (user, place), case in found:
+        before = {ids[row] for row in log.rows[log.span(user)][:place]}
+        told = {item.item_id for item, _ in case.history}
+        assert told <= before
+        assert not told or case.item.item_id not in before
+
+
+def test_cases_are_as_they_come_in_use(material: Material, opened: Workspace) -> None:
+    """A model that had never seen what others chose cited the facts after it by wrong numbers."""
+    seen = {kinds(gather(case)) for _, case in learnt_cases(material)}
+    with Recommender.open(opened.root) as recommender:
+        used = [
+            kinds(recommender.recommend(material.log.users[user], k=1, explain="evidence")[0].evidence)
+            for user in material.users.learnt
+        ]
+    assert sum(("community", "itemknn") in shape or ("community", "linear") in shape for shape in used) > 20
+    assert set(used) <= seen
+
+
+def test_other_people_are_those_who_are_learnt_from(material: Material) -> None:
+    log, ids = material.log, material.catalog.ids
+    chosen = {user: {ids[row] for row in log.rows[log.span(user)]} for user in material.users.learnt.tolist()}
+    counted = material.past.together("i3", ["i0", "i6", "i1"])
+    assert counted == {
+        other: sum({"i3", other} <= items for items in chosen.values()) for other in ("i0", "i6", "i1")
+    }
+    assert counted["i0"] > 3
+    assert counted["i1"] == 0
 
 
 def test_numbers_have_to_be_read(material: Material) -> None:
     """Facts come at every number, or a model would learn the numbers by heart."""
-    rng = np.random.default_rng(0)
-    events = draw_events(material.log, material.users.learnt, 4, rng)
-    found = [case_of(material.log, material.catalog, event, rng) for event in events]
-    known = [len(case.history) for case in found if case.history]
-    assert all(known.count(count) > len(known) / 5 for count in (1, 2, 3))
-    assert 0 < len(found) - len(known) < len(found) / 4
-    silent = sum(not case.item.text for case in found)
-    assert 0 < silent < len(found) / 3
+    cases = [case for _, case in learnt_cases(material)]
+    told = [sum(fact.kind == "history" for fact in gather(case)) for case in cases]
+    assert all(told.count(count) > len(cases) / 20 for count in range(4))
+    assert 0 < sum(not case.item.text for case in cases) < len(cases) / 4
+    asked = [count for count, case in zip(told, cases, strict=True) if case.query]
+    assert 0 < len(asked) < len(cases) / 3
+    assert 0 < asked.count(0) < len(asked), "also of people of whom nothing else is known"
+    popular = [case for case in cases if case.history and ("community", "popularity") in kinds(gather(case))]
+    assert 0 < len(popular) < len(cases) / 4
 
 
-def test_examples_are_the_same_again_and_end_their_answers(material: Material) -> None:
+def test_examples_are_the_same_again_and_end_their_answers(material: Material, tmp_path: Path) -> None:
     examples = material.examples(NoProgress())
     assert examples == material.examples(NoProgress())
+    examples.write(tmp_path / "examples.json")
+    assert Examples.read(tmp_path / "examples.json") == examples
     assert len(examples.learnt) == 100
     assert len(examples.held_out) == 8
     assert (examples.too_long, examples.refused) == (0, 0)

@@ -21,6 +21,7 @@ from llmrec.config import Settings
 from llmrec.errors import AssetError, ConfigError, LlmrecError, MissingExtraError, TrainingError
 from llmrec.explain.generator import load_generator
 from llmrec.progress import NoProgress
+from llmrec.training.explainer.cases import PastCases
 from llmrec.training.explainer.finetuning import finetune_explainer, setting_of
 from llmrec.workspace import Workspace
 
@@ -93,7 +94,9 @@ def test_the_same_again_and_after_an_interruption(opened: Workspace) -> None:
     assert files(opened.root / "explainers") == ["explainer-1"]
     with pytest.raises(ConfigError, match="are not those that the run was begun with"):
         finetune_explainer(opened, UNCHECKED.model_copy(update={"seed": 1}), resume=True)
-    resumed = finetune_explainer(opened, UNCHECKED, resume=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(PastCases, "__call__")  # the examples are those that the run has kept
+        resumed = finetune_explainer(opened, UNCHECKED, resume=True)
     assert resumed.folder.name == "explainer-2"
     assert weights(resumed) == weights(whole)
     assert resumed.card["metrics"] == whole.card["metrics"]

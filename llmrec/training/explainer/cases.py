@@ -1,23 +1,30 @@
-"""Cases to explain from the training period: what a user chose, because of what they had liked before."""
+"""Cases to explain from the training period: what the recommender offers to users as they were then."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import scipy.sparse as sp
 
-from llmrec.explain.evidence import HISTORY, Case, clean
-from llmrec.rank.catalog import Catalog
+from llmrec.explain.cases import Cases, Question
+from llmrec.explain.evidence import Case, clean
+from llmrec.rank.channel import Scores, Taste
 from llmrec.rank.log import Log, Rows
+from llmrec.rank.ranker import Ranker
 from llmrec.schema import Item
+from llmrec.users import UserTexts
 
-_UNKNOWN, _ASKED, _POPULAR, _SILENT = 0.1, 0.15, 0.1, 0.15
-"""Shares of cases without a history, with a query, whose popularity leads, and of an item without text.
+_UNKNOWN, _ASKED, _SILENT, _FAVOURED = 0.1, 0.15, 0.1, 0.05
+"""Shares of cases without a history, with a query, of an item without text, and whose popularity leads.
 
-The recommender meets each of them now and then, and a model writes no evidence well that it never saw. One
-that had nearly always seen three liked items numbered facts as if there were three, and one that had nearly
-always seen a description made one up.
+The recommender meets each of them now and then, and a model writes no evidence well that it never saw: one
+that had nearly always seen a description made one up.
 """
+_LISTED, _POPULAR = 10, 100
+"""A case is one of so many recommendations; of a user of whom nothing is known, who all are offered the same,
+one of more."""
 _QUERY = 4
 
 
@@ -38,39 +45,80 @@ def share_out(log: Log, held_out: int, seed: int) -> Users:
 
 
 def draw_events(log: Log, users: Rows, per_user: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Events that have another before them, as (user, place in their history), in a random order."""
-    found = [
-        (int(user), int(place))
-        for user in users
-        for place in 1 + rng.permutation(int(log.lengths[user]) - 1)[:per_user]
-    ]
+    """Events that have another before them, as (user, place in their history), in a random order.
+
+    A place is drawn with a probability in inverse proportion to its root, so that short histories are among
+    them: a model that had nearly always seen three liked items numbered facts as if there were three.
+    """
+    found = []
+    for user in users.tolist():
+        odds = np.arange(1, log.lengths[user]) ** -0.5
+        places = rng.choice(len(odds), min(per_user, len(odds)), replace=False, p=odds / odds.sum())
+        found += [(user, 1 + place) for place in places.tolist()]
     return [found[at] for at in rng.permutation(len(found))]
 
 
-def case_of(log: Log, catalog: Catalog, event: tuple[int, int], rng: np.random.Generator) -> Case:
-    """The case of recommending an event's item to its user just before.
+class PastCases:
+    """Recommendations to users just before their events, with what moved them.
 
-    Items of the history that weigh at least the mean may be called liked; those with the most similar vectors
-    count as those that moved the score, of which one to three are told, as chance says. Nothing after the
-    event is looked at.
+    Of the user nothing is looked at that is not older than the event, and of other people's choices only
+    those in ``log`` of the users who are learnt from are told. The ranker may have learnt from more: it
+    decides what is recommended and which items of the history count for it.
+
+    Args:
+        log: the training period.
+        learnt: users who are learnt from.
+        ranker: of the workspace.
+        texts: makes vectors of users' texts.
     """
-    user, place = event
-    span = log.span(user)
-    rows, weights = log.rows[span][: place + 1], log.weights[span][:place]
-    (item,) = catalog.items(rows[place:])
-    if rng.random() < _SILENT:
-        item = replace(item, text="")
-    kind, told = rng.random(), int(rng.integers(1, HISTORY + 1))
-    if kind < _UNKNOWN:
-        return Case(item, (), {"popularity": 1.0})
-    liked = rows[:place][weights >= weights.mean() - 1e-6]
-    likeness = catalog.vectors(liked) @ catalog.vectors(rows[place:])[0]
-    strongest = np.argsort(-likeness, kind="stable")[:told]
-    items = catalog.items(liked[strongest])
-    history = tuple((one, float(value)) for one, value in zip(items, likeness[strongest], strict=True))
-    if kind < _UNKNOWN + _ASKED:
-        return Case(item, history, {}, _query(item, rng))
-    return Case(item, history, {"popularity": float(kind > 1 - _POPULAR)})
+
+    def __init__(self, log: Log, learnt: Rows, ranker: Ranker, texts: UserTexts) -> None:
+        self.log, self.ranker, self.texts = log, ranker, texts
+        self._chosen: sp.csc_matrix = log.matrix[learnt].tocsc()
+        self._case = Cases(ranker, self.together)
+
+    def __call__(self, event: tuple[int, int], rng: np.random.Generator) -> Case | None:
+        """The case of a recommendation to the user of an event, just before it.
+
+        Chance says which of the recommendations it is, whether the user asked for something, whether their
+        history, the item's text or every other reason than its popularity is left out. None if nothing is
+        recommended.
+        """
+        user, place = event
+        rows, weights = self.log.rows[self.log.span(user)][: place + 1], self.log.weights[self.log.span(user)]
+        known, liked = rows[:place], rows[:place][weights[:place] >= weights[:place].mean() - 1e-6]
+        kind, rest, query = rng.random(), rng.random(), ""
+        if kind < _ASKED:
+            (wanted,) = self.ranker.catalog.items(rows[place:])
+            query = _query(wanted, rng)
+        if kind < _ASKED / 2 or kind > 1 - _UNKNOWN:
+            known = known[:0]
+        question = self._question(self.log.users[user], known[::-1], frozenset(liked.tolist()), query)
+        count = _LISTED if len(known) or query else _POPULAR
+        offered = self.ranker.rank(question.taste, count, known)
+        if not offered:
+            return None
+        chosen = offered[int(rng.integers(len(offered)))]
+        case = self._case(chosen.row, chosen.contributions, question)
+        if rest < _SILENT:
+            return replace(case, item=replace(case.item, text=""))
+        return replace(case, contributions={"popularity": 1.0}) if rest > 1 - _FAVOURED else case
+
+    def together(self, item_id: str, others: Sequence[str]) -> Mapping[str, int]:
+        """How many of the users who are learnt from chose an item and each of others."""
+        catalog = self.ranker.catalog
+        both = self._chosen[:, catalog.rows([item_id])].T @ self._chosen[:, catalog.rows(others)]
+        return dict(zip(others, both.toarray()[0].astype(int).tolist(), strict=True))
+
+    def _question(self, user_id: str, history: Rows, liked: frozenset[int], query: str) -> Question:
+        def text_vector(rows: Rows) -> Scores | None:
+            (vector,) = self.texts([(user_id, rows)])
+            return vector if vector.any() else None
+
+        if query:
+            (vector,) = self.texts.encoder.encode([query], kind="query")
+            return Question(Taste(history, vector, asked=True), liked, query, text_vector)
+        return Question(Taste(history, text_vector(history)), liked, "", text_vector)
 
 
 def _query(item: Item, rng: np.random.Generator) -> str:

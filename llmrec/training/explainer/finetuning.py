@@ -30,6 +30,7 @@ RUNS = "explainer-training"
 """Folder of a workspace: runs that are not finished."""
 MODEL = "explainer.gguf"
 """File of an explainer's folder: the base model with the adapter merged in."""
+_EXAMPLES = "examples.json"
 VERIFIED = "verified"
 """The metric: share of explanations, written without the grammar, that pass the verifier."""
 
@@ -89,7 +90,7 @@ class _Run:
         import torch
 
         before = self.record.before() if resume else None
-        examples = self.material.examples(self.progress)
+        examples = self._examples(before is not None)
         device = "cuda" if has_gpu() else "cpu"
         model = load_causal(self.base.folder.path, device, torch.float32, self.settings.quantization)
         add_adapter(model, self.settings.lora, self.settings.seed)
@@ -114,6 +115,15 @@ class _Run:
             self._publish(model, examples, before, trained)
         text = (self.result / CARD).read_text(encoding="utf-8")
         return Finetuned(self.result, json.loads(text))
+
+    def _examples(self, known: bool) -> Examples:
+        """The examples; ``known`` says that the run has written them, and its record after them."""
+        if known:
+            return Examples.read(self.run / _EXAMPLES)
+        examples = self.material.examples(self.progress)
+        with disk(self.run):
+            examples.write(self.run / _EXAMPLES)
+        return examples
 
     def _publish(self, model: Any, examples: Examples, before: Mapping[str, float], trained: Trained) -> None:
         metrics = {"before": {**before}, "after": {**trained.after}}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
+from llmrec.encode import load_encoder
 from llmrec.errors import TrainingError
 from llmrec.evaluate.splits import leave_last_out
 from llmrec.explain.evidence import Case, gather
@@ -22,11 +24,13 @@ from llmrec.progress import Progress
 from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.log import Log, Rows
+from llmrec.rank.ranker import Ranker
 from llmrec.training.explainer.base import Base
-from llmrec.training.explainer.cases import Users, case_of, draw_events, share_out
+from llmrec.training.explainer.cases import PastCases, Users, draw_events, share_out
 from llmrec.training.explainer.examples import Example, Tokens
 from llmrec.training.explainer.targets import target
 from llmrec.training.settings import ExplainerSettings
+from llmrec.users import UserTexts
 from llmrec.workspace import Workspace
 
 LEAST = 100
@@ -49,12 +53,30 @@ class Examples:
     too_long: int
     refused: int
 
+    def write(self, path: Path) -> None:
+        """Write them as JSON.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        part.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What :meth:`write` wrote."""
+        known = json.loads(path.read_text(encoding="utf-8"))
+        learnt, held_out = ([Example(**one) for one in known[kind]] for kind in ("learnt", "held_out"))
+        return cls(learnt, held_out, known["too_long"], known["refused"])
+
 
 class Material:
-    """A workspace's log without the last two events of each user, and the catalog that goes with it.
+    """A workspace's log without the last two events of each user, its catalog and its ranker.
 
     The newest event of a user is never looked at, since `llmrec evaluate` asks for it, and neither is the one
-    before it. Some users are held out whole.
+    before it. Some users are held out whole. The ranker has learnt from all events; what is told of its
+    recommendations comes from those of the log alone, see :class:`PastCases`.
 
     Args:
         workspace: an indexed one.
@@ -62,7 +84,7 @@ class Material:
         settings: of the run.
 
     Raises:
-        WorkspaceError: nothing is indexed yet.
+        WorkspaceError: nothing is indexed yet, or the items were encoded by another model.
         TrainingError: the log has too little to learn from.
         PromptError: the workspace's prompt cannot be used.
     """
@@ -70,7 +92,8 @@ class Material:
     def __init__(self, workspace: Workspace, base: Base, settings: ExplainerSettings) -> None:
         present = workspace.require_present()
         self.workspace, self.base, self.settings = workspace, base, settings
-        self.snapshot = present.snapshot
+        self.snapshot, self._channels = present.snapshot, present.channels
+        self.encoding = workspace.require_encoder(present.snapshot)
         self.catalog = Catalog(present.table, workspace.settings.rank.exact_items)
         self.whole = Log.of(workspace.events.log(), self.catalog.row_of, len(self.catalog))
         self.split = leave_last_out(self.whole)[0]
@@ -89,15 +112,27 @@ class Material:
         """Of the whole catalog."""
         return Verifier(self.catalog.titles())
 
+    @cached_property
+    def past(self) -> PastCases:
+        """Makes the cases."""
+        settings = self.workspace.settings
+        # At the end of the log, so that the same log always has the same items that are new.
+        ranker = Ranker.load(self._channels, self.catalog, settings.rank, now=self.log.end)
+        texts = UserTexts(self.workspace, self.catalog, load_encoder(self.encoding.spec, settings.encoder))
+        return PastCases(self.log, self.users.learnt, ranker, texts)
+
     @property
     def identity(self) -> str:
         """Changes with whatever the data of a run depend on."""
+        stated = self.workspace.settings
         known = [
             self.settings.model_dump(mode="json"),
             self.prompt.identity,
             self.whole.fingerprint(self.catalog.ids),
             self.base.fingerprint,
-            [self.snapshot.table, self.snapshot.version],
+            self.encoding.fingerprint,
+            [self.snapshot.table, self.snapshot.version, self.snapshot.channels],
+            [part.model_dump(mode="json") for part in (stated.rank, stated.documents, stated.encoder)],
             np.__version__,  # decides what is drawn at random
         ]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
@@ -163,7 +198,8 @@ class Material:
 
     def _cases(self, users: Rows, per_user: int, rng: np.random.Generator) -> Iterator[Case]:
         for event in draw_events(self.log, users, per_user, rng):
-            yield case_of(self.log, self.catalog, event, rng)
+            if (case := self.past(event, rng)) is not None:
+                yield case
 
     def _answer(self, case: Case, rng: np.random.Generator) -> tuple[str, str, str] | None:
         """System message, user message and answer of a case; None where the answer does not verify."""
