@@ -36,8 +36,12 @@ _RESERVED = str.maketrans('[]{}"“”„«»<>|＜＞｜`', "()()''''''      '"
 _CITATION = re.compile(r"['\"“”]*\s*\[\s*\d{1,3}\s*\].*", re.DOTALL)
 """What follows a citation in a title was written to be read as the rest of an explanation."""
 
+_ABBREVIATED = (
+    *("[A-Z]", "Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Jr", "Sr"),
+    *("Capt", "Col", "Gen", "Lt", "Sgt", "vs"),
+)
 _SENTENCE_END = re.compile(
-    r"(?<=[.!?])(?<!\b[A-Z]\.)(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)\s+|(?<=[。！？])"
+    r"(?<=[.!?])" + "".join(rf"(?<!\b{word}\.)" for word in _ABBREVIATED) + r"\s+|(?<=[。！？])"
 )
 _DANGLING = re.compile(
     r"(?: (?:an?|the|and|or|but|of|in|on|at|to|for|from|with|as|when|while|where|who|which|that|is|are))+$",

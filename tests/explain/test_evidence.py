@@ -40,6 +40,8 @@ def test_the_sentence_nearest_the_query_is_taken() -> None:
 def test_sentences_do_not_end_at_abbreviations() -> None:
     item = replace(TOYS, text="Mr. Potato works for the U.S. Army. The end.")
     assert gather(Case(item, (), {}))[-1].text == "Mr. Potato works for the U.S. Army"
+    item = replace(TOYS, text="Dr. Henry Jones Sr. looks for a cup. The end.")
+    assert gather(Case(item, (), {}))[-1].text == "Dr. Henry Jones Sr. looks for a cup"
 
 
 def test_a_cut_text_does_not_end_in_the_middle_of_a_phrase() -> None:
