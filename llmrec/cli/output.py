@@ -16,7 +16,9 @@ from rich.text import Text
 from llmrec.errors import LlmrecError
 from llmrec.progress import ConsoleProgress, NoProgress, Progress
 
-console = Console()
+_WIDE = 10_000
+console = Console(width=None if sys.stdout.isatty() else _WIDE)
+"""Where tables go; in a pipe or file their lines are not wrapped, so that paths in them can be found."""
 errors = Console(stderr=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables and bars.")]
@@ -36,7 +38,9 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table. Cells are untrusted text unless they already are a rich ``Text``."""
-    table = Table(title=title or None, title_justify="left")
+    if title:  # not the table's own, which is wrapped to its width
+        console.print(plain(title), style="table.title", soft_wrap=True)
+    table = Table()
     for name in columns:
         table.add_column(name, overflow="fold")  # a figure that is cut short says nothing
     for row in rows:

@@ -227,6 +227,15 @@ def with_explainer(settings: str, spec: str) -> str:
     return settings.replace('"plugin:liar"', f'"{spec}"')
 
 
+def test_a_table_in_a_pipe_keeps_paths_whole(llmrec: Command, tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["a folder with a rather long name"] * 4)
+    folder.mkdir(parents=True)
+    workspace, sources, _ = index_shop(folder)
+    workspace.close()
+    printed = llmrec("index", sources.catalog, "--workspace", workspace.root).stdout
+    assert f"{workspace.root}: indexed in" in printed
+
+
 def test_doctor_reports_store_health(llmrec: Command, tmp_path: Path) -> None:
     workspace, _, _ = index_shop(tmp_path)
     workspace.close()
