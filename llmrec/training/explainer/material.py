@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from llmrec.assets.hashing import write_json
 from llmrec.encode import load_encoder
 from llmrec.errors import TrainingError
 from llmrec.evaluate.splits import leave_last_out
@@ -59,9 +60,7 @@ class Examples:
         Raises:
             OSError: the file cannot be written.
         """
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        part.replace(path)
+        write_json(path, asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Self:
