@@ -38,15 +38,20 @@ class Task(Protocol):
 class Progress(Protocol):
     """Where operations announce themselves."""
 
-    def task(self, name: str, total: int | None = None, unit: str = "items") -> AbstractContextManager[Task]:
-        """Announce an operation of ``total`` units (None: unknown). ``unit`` "bytes" is shown as sizes."""
+    def task(
+        self, name: str, total: int | None = None, unit: str = "items", done: int = 0
+    ) -> AbstractContextManager[Task]:
+        """Announce an operation of ``total`` units (None: unknown). ``unit`` "bytes" is shown as sizes.
+
+        ``done`` units were done before it began, by an earlier run: they count, but not for the rate.
+        """
 
 
 class NoProgress:
     """Shows nothing; the default of the Python API."""
 
     @contextmanager
-    def task(self, name: str, total: int | None = None, unit: str = "items") -> Iterator[Task]:
+    def task(self, name: str, total: int | None = None, unit: str = "items", done: int = 0) -> Iterator[Task]:
         """Announce nothing."""
         yield _Silent()
 
@@ -74,16 +79,16 @@ class ConsoleProgress:
         self._running = 0
 
     @contextmanager
-    def task(self, name: str, total: int | None = None, unit: str = "items") -> Iterator[Task]:
+    def task(self, name: str, total: int | None = None, unit: str = "items", done: int = 0) -> Iterator[Task]:
         """Announce an operation and show it until the block ends."""
         if not self.console.is_terminal:
-            lines = _Lines(self.console, name, total, unit, self.interval)
+            lines = _Lines(self.console, name, total, unit, done, self.interval)
             yield lines
             lines.close()
             return
         bars = self._show()
         try:
-            bar = bars.add_task(name, total=total, unit=unit)
+            bar = bars.add_task(name, total=total, completed=done, unit=unit)
             yield _Bar(bars, bar, name)
             bars.stop_task(bar)
         finally:
@@ -156,10 +161,12 @@ class _Bar:
 
 
 class _Lines:
-    def __init__(self, console: Console, name: str, total: int | None, unit: str, interval: float) -> None:
+    def __init__(
+        self, console: Console, name: str, total: int | None, unit: str, done: int, interval: float
+    ) -> None:
         self.console = console
         self.name, self.total, self.unit, self.interval = name, total, unit, interval
-        self.done = 0
+        self.before = self.done = done
         self.noted = ""
         self._lock = threading.Lock()
         self.began = self.shown = time.monotonic()
@@ -179,11 +186,11 @@ class _Lines:
 
     def _print(self) -> None:
         self.shown = time.monotonic()
-        speed = self.done / max(self.shown - self.began, 1e-9)
+        speed = (self.done - self.before) / max(self.shown - self.began, 1e-9)
         of = f" of {self.total:,}" if self.total is not None else ""
         left = (
             f", {(self.total - self.done) / speed:.0f} s left"
-            if self.total and 0 < self.done < self.total
+            if self.total and self.before < self.done < self.total
             else ""
         )
         line = f"{self.name}{self.noted}: {self.done:,}{of} {self.unit}, {rate(speed)}/s{left}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import pytest
 from rich.console import Console
@@ -36,6 +37,25 @@ def test_a_log_gets_lines_with_count_total_and_rate() -> None:
 def test_an_unknown_total_and_nothing_done_are_shown_as_they_are() -> None:
     assert log_of(None, [5])[-1].startswith("Encoding: 5 items, ")
     assert log_of(0, [])[-1].startswith("Encoding: 0 of 0 items, ")
+
+
+def test_what_an_earlier_run_did_is_counted_but_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = itertools.count(100.0, 10.0)  # each look at the clock is ten seconds later
+    monkeypatch.setattr("llmrec.progress.time.monotonic", lambda: next(now))
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with ConsoleProgress(console, 0).task("Fine-tuning", 3000, "steps", done=1000) as task:
+        task.advance(0)
+        task.advance(500)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert lines[0] == "Fine-tuning: 1,000 of 3,000 steps, 0/s"
+    assert lines[1] == "Fine-tuning: 1,500 of 3,000 steps, 12/s, 120 s left"
+
+
+def test_what_an_earlier_run_did_is_part_of_the_bar() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with ConsoleProgress(console).task("Fine-tuning", 3000, "steps", done=1000) as task:
+        task.advance(500)
+    assert "1500/3000" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_lines_come_no_faster_than_the_interval() -> None:

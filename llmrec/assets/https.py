@@ -58,10 +58,14 @@ class HttpsSource:
                     with _open(opener, receiver, self.timeout) as response:
                         length = response.headers.get("Content-Length")
                         total = receiver.done + int(length) if length else None
-                        task = task or shown.enter_context(
-                            progress.task(f"download {piece.name}", total or piece.size, "bytes")
-                        )
-                        task.advance(receiver.done - counted)
+                        if task is None:
+                            task = shown.enter_context(
+                                progress.task(
+                                    f"download {piece.name}", total or piece.size, "bytes", receiver.done
+                                )
+                            )
+                        else:
+                            task.advance(receiver.done - counted)
                         try:
                             receiver.write(chunks_of(response), task)
                         finally:

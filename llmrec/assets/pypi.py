@@ -133,8 +133,7 @@ def _run(command: list[str], folder: str, name: str, progress: Progress) -> tupl
 
 def _follow(output: IO[str], name: str, done: int, total: int, lines: list[str], progress: Progress) -> None:
     """Show one download from its first progress line to the first line that is not one."""
-    with progress.task(f"download {name}", total or None, "bytes") as task:
-        task.advance(done)
+    with progress.task(f"download {name}", total or None, "bytes", done) as task:
         for line in output:
             match = _PROGRESS.match(line)
             if not match:

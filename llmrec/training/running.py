@@ -120,12 +120,12 @@ def run(
     if _ended(state, steps, settings.patience):
         kept.read(model, best_checkpoint(checkpoints, state))
         return _trained(state, before, goal)
-    with quiet(), own_randomness(), progress.task("Fine-tuning", total=steps, unit="steps") as task:
+    before_this = state.global_step
+    with quiet(), own_randomness(), progress.task("Fine-tuning", steps, "steps", before_this) as task:
         watch = Watch(task, goal.metric, goal.label)
         trainer = make([watch, EarlyStoppingCallback(settings.patience)])
         for printing in (PrinterCallback, ProgressCallback):
             trainer.remove_callback(printing)
-        task.advance(state.global_step)
         with _interruptible(watch), _disk(checkpoints):
             trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     if watch.stop:

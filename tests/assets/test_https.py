@@ -27,9 +27,10 @@ class Counting:
         self.done = 0
 
     @contextmanager
-    def task(self, name: str, total: int | None = None, unit: str = "items") -> Iterator[Task]:
+    def task(self, name: str, total: int | None = None, unit: str = "items", done: int = 0) -> Iterator[Task]:
         assert unit == "bytes"
         self.totals.append(total)
+        self.done += done
         yield self
 
     def advance(self, amount: int = 1) -> None:

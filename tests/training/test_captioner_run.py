@@ -181,9 +181,9 @@ def test_the_same_again_and_after_interruptions(opened: Workspace, pairs: Pairs,
 class Second(Interrupting):
     """Presses Ctrl-C in a step of the second stage."""
 
-    def task(self, name: str, total: int | None = None, unit: str = "items") -> Any:
+    def task(self, name: str, total: int | None = None, unit: str = "items", done: int = 0) -> Any:
         self.stages = getattr(self, "stages", 0) + (name == "Fine-tuning")
-        return super().task(name if self.stages == 2 else "another", total, unit)
+        return super().task(name if self.stages == 2 else "another", total, unit, done)
 
 
 @pytest.mark.slow

@@ -57,8 +57,10 @@ class Interrupting(NoProgress):
         self.step = step
 
     @contextmanager
-    def task(self, name: str, total: int | None = None, unit: str = "items") -> Iterator[Interrupting]:
-        self.done = 0 if name == "Fine-tuning" else -1000
+    def task(
+        self, name: str, total: int | None = None, unit: str = "items", done: int = 0
+    ) -> Iterator[Interrupting]:
+        self.done = done if name == "Fine-tuning" else -1000
         yield self
 
     def advance(self, amount: int = 1) -> None:

@@ -39,8 +39,10 @@ class Interrupting(NoProgress):
         self.notes: list[str] = []
 
     @contextmanager
-    def task(self, name: str, total: int | None = None, unit: str = "items") -> Iterator[Interrupting]:
-        self.done = 0
+    def task(
+        self, name: str, total: int | None = None, unit: str = "items", done: int = 0
+    ) -> Iterator[Interrupting]:
+        self.done = done
         yield self
 
     def advance(self, amount: int = 1) -> None:

@@ -71,8 +71,8 @@ class Tower:
             missing = {*store.missing([pair.content for pair in pairs])}
             wanted = [pair for pair in pairs if pair.content in missing]
             store.check_space(len(wanted))
-            with progress.task("Looking at pictures", total=len(pairs), unit="pictures") as task:
-                task.advance(len(pairs) - len(wanted))
+            seen = len(pairs) - len(wanted)
+            with progress.task("Looking at pictures", len(pairs), "pictures", done=seen) as task:
                 opened = self._opened(wanted, left_out)
                 while some := [*islice(opened, self.batch)]:
                     rows = self._features(np.stack([pixels for _, pixels in some]))
