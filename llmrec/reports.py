@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Any
 from llmrec import __version__
 from llmrec.errors import EvaluationError
 from llmrec.evaluate.splits import LEAVE_LAST_OUT
-from llmrec.runtime.devices import device_name
+from llmrec.runtime.devices import cores, device_name
 
 REPORT = "report.json"
 _PACKAGES = ("openvino", "torch", "transformers", "bitsandbytes", "xllamacpp")
@@ -29,7 +28,7 @@ def header(sample: dict[str, Any]) -> dict[str, Any]:
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "protocol": {"split": LEAVE_LAST_OUT, "stage": "validation", "sample": sample},
-        "machine": {"device": device_name(), "cores": os.cpu_count(), "versions": _versions()},
+        "machine": {"device": device_name(), "cores": cores(), "versions": _versions()},
     }
 
 

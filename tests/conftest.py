@@ -10,6 +10,18 @@ import pytest
 PLUGINS = Path(__file__).parent / "plugins"
 
 
+def pytest_configure() -> None:
+    """Give each of several workers (pytest-xdist) its own share of the cores, also for what it starts.
+
+    Else each would run as many threads as there are cores, and they would wait for each other.
+    """
+    worker, count = (os.environ.get(f"PYTEST_XDIST_WORKER{name}") for name in ("", "_COUNT"))
+    if worker and count and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        if mine := cores[int(worker.removeprefix("gw")) :: int(count)]:
+            os.sched_setaffinity(0, mine)
+
+
 @pytest.fixture(scope="session")
 def shared_home() -> Path:
     """A ``LLMREC_HOME`` that outlives the run (``LLMREC_TEST_HOME``), so that models are pulled once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from typing import Any
 
 from llmrec.errors import ConfigError
 from llmrec.explain.generator import GenerationError, Question, Told
+from llmrec.runtime.devices import cores
 
 CONTEXT = 2048
 _BATCH = 256
@@ -52,11 +52,11 @@ class LlamaCpp:
         params.n_ctx = CONTEXT
         params.n_batch = params.n_ubatch = _BATCH
         params.n_parallel = 1
-        cores = os.cpu_count() or 1
+        available = cores()
         # Threads spin while they wait for each other, many times a token. Beside other work on two cores an
         # answer of a 100 MB model took 13 s with two threads and 2.6 s with one; alone, two gain little.
-        params.cpuparams.n_threads = min(cores, 1 + path.stat().st_size // _BYTES_PER_THREAD)
-        params.cpuparams_batch.n_threads = cores
+        params.cpuparams.n_threads = min(available, 1 + path.stat().st_size // _BYTES_PER_THREAD)
+        params.cpuparams_batch.n_threads = available
         try:
             self._server = Server(params)
         except RuntimeError as error:

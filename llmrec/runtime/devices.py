@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 
 
@@ -19,6 +18,16 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def cores() -> int:
+    """How many CPU cores this process may use: what its container or affinity leaves.
+
+    Engines whose threads spin while they wait would be many times slower with more threads than that.
+    """
+    import joblib  # takes a quarter of a second
+
+    return int(joblib.cpu_count())
+
+
 def device_name() -> str:
     """What models are computed on, for people: the GPU, or the CPU with its cores and what it has."""
     from llmrec.runtime.openvino import cpu_core
@@ -30,4 +39,4 @@ def device_name() -> str:
     core = cpu_core()
     name = str(core.get_property("CPU", "FULL_DEVICE_NAME"))
     bfloat16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return f"CPU: {name}, {os.cpu_count()} cores, bfloat16 {'in hardware' if bfloat16 else 'not in hardware'}"
+    return f"CPU: {name}, {cores()} cores, bfloat16 {'in hardware' if bfloat16 else 'not in hardware'}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 from llmrec.errors import AssetError, ConfigError
 from llmrec.media.types import Sound
 from llmrec.modality.whisper.engine import Hypothesis
-from llmrec.runtime.devices import has_gpu
+from llmrec.runtime.devices import cores, has_gpu
 
 _HOP = 160
 """Samples between two columns of the spectrogram."""
@@ -54,7 +53,7 @@ class FasterWhisper:
                 str(folder),
                 device=device,
                 compute_type=_compute_type(device, precision),
-                cpu_threads=min(_MAX_THREADS, os.cpu_count() or 1),
+                cpu_threads=min(_MAX_THREADS, cores()),
                 local_files_only=True,
             )
         except (RuntimeError, ValueError) as error:
