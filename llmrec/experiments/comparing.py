@@ -66,7 +66,10 @@ def compare(
     asked = sample.explanations if role == "explain" else sample.users
     validation = Validation(workspace, catalog, LEAVE_LAST_OUT, asked)
     explainer = load_generator(workspace.settings.models.explainer, progress) if role == "explain" else None
-    asked_by = [role, asdict(sample), *([explainer.fingerprint, grammar] if explainer else ())]
+    asked_by: list[Any] = [role, asdict(sample)]
+    if explainer:
+        ranking = [present.snapshot.channels, workspace.settings.rank.model_dump(mode="json")]
+        asked_by += [explainer.fingerprint, grammar, ranking]
     identity = _identity(workspace, present.snapshot, prompts, validation, asked_by)
     document = header(asdict(sample)) | {"role": role}
     with kept(workspace.root / "staging" / "prompts", identity) as done:

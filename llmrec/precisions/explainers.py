@@ -115,14 +115,14 @@ def compare_explainers(
     *,
     progress: Progress = NoProgress(),
 ) -> ExplainerReport:
-    """Ask each precision for explanations of what users of the validation chose next.
+    """Ask each precision for explanations of what is recommended to users of the validation.
 
     All precisions are made of the GGUF file as it is shipped: float32 holds its weights without further
     rounding, the others round them once more. All are in memory together.
 
-    The evidence is the chosen item with those items of the history that are nearest to it. What is compared
-    is the perplexity of the explanation that the template writes from that evidence, a text that is true and
-    that none of them wrote. llama.cpp also writes answers under the grammar, as in use; these are verified.
+    The evidence is that of the first recommendation to each user. What is compared is the perplexity of the
+    explanation that the template writes from that evidence, a text that is true and that none of them wrote.
+    llama.cpp also writes answers under the grammar, as in use; these are verified.
 
     Args:
         workspace: an indexed one.

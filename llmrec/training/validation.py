@@ -12,10 +12,10 @@ from llmrec.errors import AdapterError, TrainingError
 from llmrec.evaluate.splits import SPLITS
 from llmrec.evaluate.statistics import Values
 from llmrec.explain import Case
-from llmrec.explain.evidence import HISTORY
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores
 from llmrec.rank.log import Log, Rows
+from llmrec.training.explainer.cases import PastCases
 from llmrec.training.judge import Questions, choose_cases
 from llmrec.training.settings import TrainingSettings
 from llmrec.users import UserTexts
@@ -71,15 +71,25 @@ class Validation:
         self.questions = Questions(stage, cases, len(catalog))
 
     def explanations(self) -> list[Case]:
-        """What the users chose next, to be explained by the items of their history that are nearest to it."""
-        found = []
-        for case in self.questions.cases:
-            history, target = self.questions.split.history(case), case.targets[:1]
-            nearness = self.catalog.vectors(history) @ self.catalog.vectors(target)[0]
-            nearest = np.argsort(-nearness, kind="stable")[:HISTORY]
-            moved = zip(self.catalog.items(history[nearest]), nearness[nearest].tolist(), strict=True)
-            found.append(Case(self.catalog.items(target)[0], tuple(moved), {}))
-        return found
+        """The first recommendation to each user who is asked, with what moved it.
+
+        The workspace's ranker makes it, which has learnt from the whole log. What is told of it comes from
+        the training period.
+
+        Raises:
+            WorkspaceError: the items were encoded by another model than users would be.
+            TrainingError: nothing is recommended to anybody.
+        """
+        log = self.questions.split.train
+        everyone = np.arange(len(log.users))
+        past = PastCases.of(self.workspace, self.workspace.require_present(), self.catalog, log, everyone)
+        firsts = (past.first(case.user) for case in self.questions.cases)
+        if found := [case for case in firsts if case is not None]:
+            return found
+        raise TrainingError(
+            f"{self.workspace.root}: nothing is recommended to the users who are asked",
+            "They know all items, or `[rank]` switches every channel off.",
+        )
 
     @property
     def asked(self) -> list[tuple[str, Rows]]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import scipy.sparse as sp
 
+from llmrec.encode import load_encoder
 from llmrec.explain.cases import Cases, Question
 from llmrec.explain.evidence import Case, clean
+from llmrec.rank.catalog import Catalog
 from llmrec.rank.channel import Scores, Taste
 from llmrec.rank.log import Log, Rows
 from llmrec.rank.ranker import Ranker
 from llmrec.schema import Item
 from llmrec.users import UserTexts
+from llmrec.workspace import Present, Workspace
 
 _UNKNOWN, _ASKED, _SILENT, _FAVOURED = 0.1, 0.15, 0.1, 0.05
 """Shares of cases without a history, with a query, of an item without text, and whose popularity leads.
@@ -77,6 +81,19 @@ class PastCases:
         self._chosen: sp.csc_matrix = log.matrix[learnt].tocsc()
         self._case = Cases(ranker, self.together)
 
+    @classmethod
+    def of(cls, workspace: Workspace, present: Present, catalog: Catalog, log: Log, learnt: Rows) -> Self:
+        """Those of a workspace's snapshot, of which ``catalog`` is.
+
+        Raises:
+            WorkspaceError: its items were encoded by another model than its users would be.
+        """
+        settings = workspace.settings
+        spec = workspace.require_encoder(present.snapshot).spec
+        # At the end of the log, so that the same log always has the same items that are new.
+        ranker = Ranker.load(present.channels, catalog, settings.rank, now=log.end)
+        return cls(log, learnt, ranker, UserTexts(workspace, catalog, load_encoder(spec, settings.encoder)))
+
     def __call__(self, event: tuple[int, int], rng: np.random.Generator) -> Case | None:
         """The case of a recommendation to the user of an event, just before it.
 
@@ -85,15 +102,14 @@ class PastCases:
         recommended.
         """
         user, place = event
-        rows, weights = self.log.rows[self.log.span(user)][: place + 1], self.log.weights[self.log.span(user)]
-        known, liked = rows[:place], rows[:place][weights[:place] >= weights[:place].mean() - 1e-6]
+        known, liked = self._known(user, place)
         kind, rest, query = rng.random(), rng.random(), ""
         if kind < _ASKED:
-            (wanted,) = self.ranker.catalog.items(rows[place:])
+            (wanted,) = self.ranker.catalog.items(self.log.rows[self.log.span(user)][place : place + 1])
             query = _query(wanted, rng)
         if kind < _ASKED / 2 or kind > 1 - _UNKNOWN:
             known = known[:0]
-        question = self._question(self.log.users[user], known[::-1], frozenset(liked.tolist()), query)
+        question = self._question(self.log.users[user], known[::-1], liked, query)
         count = _LISTED if len(known) or query else _POPULAR
         offered = self.ranker.rank(question.taste, count, known)
         if not offered:
@@ -103,6 +119,19 @@ class PastCases:
         if rest < _SILENT:
             return replace(case, item=replace(case.item, text=""))
         return replace(case, contributions={"popularity": 1.0}) if rest > 1 - _FAVOURED else case
+
+    def first(self, user: int) -> Case | None:
+        """The case of the first recommendation to a user after all their events; None without one."""
+        known, liked = self._known(user, int(self.log.lengths[user]))
+        question = self._question(self.log.users[user], known[::-1], liked, "")
+        offered = self.ranker.rank(question.taste, 1, known)
+        return self._case(offered[0].row, offered[0].contributions, question) if offered else None
+
+    def _known(self, user: int, count: int) -> tuple[Rows, frozenset[int]]:
+        """The oldest ``count`` items of a user, and those of them that they may be said to like."""
+        span = self.log.span(user)
+        rows, weights = self.log.rows[span][:count], self.log.weights[span][:count]
+        return rows, frozenset(rows[weights >= weights.mean() - 1e-6].tolist()) if count else frozenset()
 
     def together(self, item_id: str, others: Sequence[str]) -> Mapping[str, int]:
         """How many of the users who are learnt from chose an item and each of others."""

@@ -14,7 +14,6 @@ from typing import Any, Self
 import numpy as np
 
 from llmrec.assets.hashing import write_json
-from llmrec.encode import load_encoder
 from llmrec.errors import TrainingError
 from llmrec.evaluate.splits import leave_last_out
 from llmrec.explain.evidence import Case, gather
@@ -25,14 +24,12 @@ from llmrec.progress import Progress
 from llmrec.prompts import load_prompt
 from llmrec.rank.catalog import Catalog
 from llmrec.rank.log import Log, Rows
-from llmrec.rank.ranker import Ranker
 from llmrec.training.explainer.base import Base
 from llmrec.training.explainer.cases import PastCases, Users, draw_events, share_out
 from llmrec.training.explainer.examples import Example, Tokens
 from llmrec.training.explainer.targets import target
 from llmrec.training.settings import ExplainerSettings
-from llmrec.users import UserTexts
-from llmrec.workspace import Workspace
+from llmrec.workspace import Snapshot, Workspace
 
 LEAST = 100
 """Examples below which nothing can be learnt."""
@@ -89,17 +86,21 @@ class Material:
     """
 
     def __init__(self, workspace: Workspace, base: Base, settings: ExplainerSettings) -> None:
-        present = workspace.require_present()
+        self._present = workspace.require_present()
         self.workspace, self.base, self.settings = workspace, base, settings
-        self.snapshot, self._channels = present.snapshot, present.channels
-        self.encoding = workspace.require_encoder(present.snapshot)
-        self.catalog = Catalog(present.table, workspace.settings.rank.exact_items)
+        self.encoding = workspace.require_encoder(self.snapshot)
+        self.catalog = Catalog(self._present.table, workspace.settings.rank.exact_items)
         self.whole = Log.of(workspace.events.log(), self.catalog.row_of, len(self.catalog))
         self.split = leave_last_out(self.whole)[0]
         self.users: Users = share_out(self.log, settings.held_out_users, settings.seed)
         self.language = LANGUAGES[workspace.settings.explain.language]
         self.prompt = load_prompt(workspace.settings.explain.prompt, workspace.root / "prompts")
         self._check_enough(int(np.minimum(self.log.lengths[self.users.learnt] - 1, settings.per_user).sum()))
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is indexed."""
+        return self._present.snapshot
 
     @property
     def log(self) -> Log:
@@ -114,11 +115,7 @@ class Material:
     @cached_property
     def past(self) -> PastCases:
         """Makes the cases."""
-        settings = self.workspace.settings
-        # At the end of the log, so that the same log always has the same items that are new.
-        ranker = Ranker.load(self._channels, self.catalog, settings.rank, now=self.log.end)
-        texts = UserTexts(self.workspace, self.catalog, load_encoder(self.encoding.spec, settings.encoder))
-        return PastCases(self.log, self.users.learnt, ranker, texts)
+        return PastCases.of(self.workspace, self._present, self.catalog, self.log, self.users.learnt)
 
     @property
     def identity(self) -> str:
