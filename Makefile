@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Slow tests load models: two at once fit into 8 GB. Those of a file share what they load, so they stay together.
+SLOW_WORKERS ?= 2
 
 .PHONY: demo test test-fast lint bench clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --numprocesses $(SLOW_WORKERS) --dist loadfile
 
 test-fast: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto

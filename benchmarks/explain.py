@@ -3,8 +3,9 @@
     python benchmarks/explain.py WORKSPACE [--users 100] [--each 1] [--show 5] [--against-transformers 0]
 
 Each user gets the first `--each` recommendations explained, one after the other. `--against-transformers N`
-also lets llama.cpp and transformers (float32, greedy) write 64 tokens for N of these prompts in turns, from
-the same GGUF file, and gives the median ratio of their tokens a second.
+also lets llama.cpp (as in use, see `llmrec.explain.requantize.for_cpu`) and transformers (float32, greedy) write
+64 tokens for N of these prompts in turns, from the same GGUF file, and gives the median ratio of their tokens
+a second.
 
 The check here is independent of llmrec's verifier: what an explanation's evidence and the recommended title
 account for is blanked out of its text, and what remains may hold no title of the catalog (of two or more
@@ -27,7 +28,7 @@ import numpy as np
 from llmrec import Recommender
 from llmrec.encode.gguf import model_folder_of
 from llmrec.explain.explainer import messages
-from llmrec.explain.generator import gguf_file
+from llmrec.explain.generator import gguf_file, served_file
 from llmrec.explain.torch_model import ChatTokenizer, TorchModel
 from llmrec.explain.weighing import WeighedLlama
 from llmrec.progress import ConsoleProgress
@@ -78,7 +79,7 @@ def paces(recommender: Recommender, explained: Sequence[Recommendation]) -> dict
     folder = model_folder_of(file, engine_folder(spec, "gguf"), progress)
     tokenizer = ChatTokenizer(folder)
     engines = {
-        "llama.cpp": WeighedLlama(file, tokenizer),
+        "llama.cpp": WeighedLlama(served_file(spec, progress), tokenizer),
         "transformers": TorchModel(folder, tokenizer, "float32"),
     }
     found: dict[str, list[float]] = {name: [] for name in engines}

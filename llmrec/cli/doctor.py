@@ -34,7 +34,6 @@ _OPTIONAL = {
     "faster-whisper": "audio",
     "openai-whisper": "whisper",
     "datasets": "data",
-    "gguf": "gguf",
     "bitsandbytes": "quantize",
 }
 """Packages of extras, with the extra that brings each."""

@@ -20,14 +20,13 @@ def model_folder_of(gguf: Path, cache: Path, progress: Progress) -> Path:
     """The model in a GGUF file as a folder of float32 safetensors, converted unless ``cache`` holds it whole.
 
     Raises:
-        MissingExtraError: the packages that read GGUF are not installed.
+        MissingExtraError: Accelerate, which reads GGUF for PyTorch, is not installed.
         AssetError: the file cannot be read, or the cache not be written.
     """
 
     def build(target: Path) -> None:
-        for package in ("gguf", "accelerate"):
-            if find_spec(package) is None:
-                raise MissingExtraError(package, "gguf")
+        if find_spec("accelerate") is None:
+            raise MissingExtraError("accelerate", "gguf")
         with progress.task(f"Converting {gguf.name}", total=1, unit="models") as task:
             _convert(gguf, target)
             task.advance()

@@ -11,6 +11,8 @@ from typing import Protocol, runtime_checkable
 from llmrec.config import ExplainSettings
 from llmrec.errors import ConfigError, LlmrecError
 from llmrec.progress import Progress
+from llmrec.runtime.devices import has_gpu
+from llmrec.runtime.folders import engine_folder
 from llmrec.runtime.plugins import is_plugin, load_plugin
 
 ENDPOINT = "openai:"
@@ -173,7 +175,26 @@ def load_generator(spec: str, progress: Progress, settings: ExplainSettings = DE
         return load_torch(path, fingerprint(spec), settings)
     from llmrec.explain.llama import LlamaCpp
 
-    return LlamaCpp(gguf_file(spec, progress), fingerprint(spec))
+    served = served_file(spec, progress)
+    # Answers are kept by the fingerprint, and another format may give others.
+    changed = "" if served == gguf_file(spec, progress) else ":q8_0"
+    return LlamaCpp(served, fingerprint(spec) + changed)
+
+
+def served_file(spec: str, progress: Progress) -> Path:
+    """The GGUF file that answers: that of :func:`gguf_file`, on a CPU in the format that runs fastest there.
+
+    Raises:
+        AssetError: it cannot be found, downloaded or converted.
+        UnsafeFileError: it is not what it should be.
+        ConfigError: see :func:`gguf_file`.
+    """
+    file = gguf_file(spec, progress)
+    if has_gpu():
+        return file
+    from llmrec.explain.requantize import for_cpu
+
+    return for_cpu(file, engine_folder(spec, "gguf-cpu"), progress)
 
 
 def gguf_file(spec: str, progress: Progress) -> Path:

@@ -31,7 +31,7 @@ from llmrec.training.validation import Validation
 from llmrec.workspace import Workspace
 
 SHIPPED = "gguf"
-"""The file as it is, through llama.cpp: how llmrec explains."""
+"""The file as it is, through llama.cpp. What answers on a CPU may be its Q8_0, see ``for_cpu``."""
 PRECISIONS = (REFERENCE, SHIPPED, "q8_0", "bfloat16", "int8", "nf4")
 
 _PACES, _PACED = 3, 64
@@ -154,7 +154,7 @@ class _Source:
     Raises:
         AssetError: it cannot be had or read.
         ConfigError: it is a plug-in, or is not one GGUF file.
-        MissingExtraError: the packages that read GGUF are not installed.
+        MissingExtraError: Accelerate is not installed.
     """
 
     def __init__(self, spec: str, progress: Progress) -> None:

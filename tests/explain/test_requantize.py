@@ -9,7 +9,9 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType, quants
 
 from llmrec.errors import AssetError
-from llmrec.explain.requantize import format_of, q8_0
+from llmrec.explain import requantize
+from llmrec.explain.requantize import for_cpu, format_of, q8_0
+from llmrec.progress import NoProgress
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.standard_normal((16, 64)).astype(np.float32)
@@ -64,6 +66,27 @@ def test_it_is_made_once(file: Path, tmp_path: Path) -> None:
     made = q8_0(file, tmp_path / "cache")
     time = made.stat().st_mtime_ns
     assert q8_0(file, tmp_path / "cache").stat().st_mtime_ns == time
+
+
+def test_a_cpu_runs_a_small_file_of_a_slow_format_in_eight_bits(file: Path, tmp_path: Path) -> None:
+    made = for_cpu(file, tmp_path / "cpu", NoProgress())
+    assert made != file
+    assert format_of(made) == "Q8_0"
+    time = made.stat().st_mtime_ns
+    assert for_cpu(file, tmp_path / "cpu", NoProgress()) == made
+    assert made.stat().st_mtime_ns == time
+    assert for_cpu(made, tmp_path / "again", NoProgress()) == made
+
+
+def test_a_cpu_runs_other_files_as_they_are(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = tmp_path / "unknown.gguf"
+    unknown.write_bytes(b"GGUF" + bytes(20))
+    assert for_cpu(unknown, tmp_path / "unknown", NoProgress()) == unknown
+    monkeypatch.setattr(requantize, "_SMALL", file.stat().st_size - 1)
+    assert for_cpu(file, tmp_path / "large", NoProgress()) == file
+    assert not (tmp_path / "large").exists()
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

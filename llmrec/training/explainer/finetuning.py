@@ -61,10 +61,9 @@ def finetune_explainer(
             interrupted, or the disk is full. What was trained before stays.
         WorkspaceError: nothing is indexed yet.
         AssetError: the explainer cannot be found, pulled or read.
-        MissingExtraError: a library of the ``finetune`` or ``gguf`` extra is not installed.
+        MissingExtraError: a library of the ``finetune`` extra is not installed.
     """
     require(("accelerate", "matplotlib", "peft"), "finetune")
-    require(("gguf",), "gguf")
     shelf = Shelf(workspace.root / EXPLAINERS, workspace.root / RUNS, "explainer")
     name = shelf.unfinished(name) if resume else shelf.new(name)
     base = Base.of(workspace, progress)
