@@ -4,8 +4,8 @@
 
 Each user gets the first `--each` recommendations explained, one after the other. `--against-transformers N`
 also lets llama.cpp (as in use, see `llmrec.explain.requantize.for_cpu`) and transformers (float32, greedy)
-write 64 tokens for N of these prompts in turns, from the same GGUF file, and gives the median ratio of their tokens
-a second.
+write 64 tokens for N of these prompts in turns, from the same GGUF file, and gives the median ratio of their
+tokens a second.
 
 The check here is independent of llmrec's verifier: what an explanation's evidence and the recommended title
 account for is blanked out of its text, and what remains may hold no title of the catalog (of two or more
