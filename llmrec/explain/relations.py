@@ -154,6 +154,8 @@ def _count(said: Sequence[Said], facts: Sequence[Fact]) -> Iterator[Problem]:
     counted = next((one for one in said[1:] if one.number is None), None)
     if number.number is None or counted is None or counted.word.clause != number.word.clause:
         return
+    if counted is said[1] and "and" in counted.between:
+        return  # two of a list: "listed under 3 and comedy"
     if number.word.folded == "one" and not _counted_otherwise(counted, facts):
         return  # as likely a pronoun
     if _is_year(number.number) and not any(fact.places(number) and fact.places(counted) for fact in facts):

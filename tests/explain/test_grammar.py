@@ -37,6 +37,14 @@ def test_a_case_without_history_states_facts_of_the_item() -> None:
     )
 
 
+def test_a_category_that_is_a_number_counts_nothing() -> None:
+    item = Item("1", "", categories=("3", "tales of the second world war", "comedy"))
+    evidence, chance = gather(Case(item, (), {})), random.Random(0)
+    found = {produce(build(item, evidence), chance.randrange) for _ in range(200)}
+    assert '"1" may suit you. It is listed under 3 and comedy [1].' in found
+    assert [text for text in found if Verifier([]).check(text, item, evidence).reasons] == []
+
+
 def test_quotations_start_and_end_where_a_clause_may() -> None:
     item = Item(
         "1", "Alien", "In space, a crew of seven answers a call, but nobody waits for the crew there."
