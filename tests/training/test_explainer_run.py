@@ -167,8 +167,8 @@ def test_models_that_cannot_be_trained(indexed: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_is_named(opened: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gguf", None)
-    with pytest.raises(MissingExtraError, match=r"gguf .*\n.*llmrec\[gguf\]"):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtraError, match=r"peft .*\n.*llmrec\[finetune\]"):
         finetune_explainer(opened, UNCHECKED)
 
 
