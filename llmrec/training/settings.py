@@ -152,6 +152,8 @@ class CaptionerSettings(RunSettings):
     the frozen part makes of each picture is computed once and kept on disk. Of that a random ``tokens`` of
     each picture are read in a step, the first (the token of the whole) among them, and all in the last share
     ``full_tokens`` of the steps. ``stages`` follow each other, each from the best state of the one before.
+    With a ``teacher`` (an ONNX file, or a folder with a graph of OpenVINO) the tokens of each picture also
+    learn to tell what that model sees at their place, which teaches the vision tower more than captions can.
     """
 
     role: ClassVar[str] = "captioner"
@@ -165,6 +167,14 @@ class CaptionerSettings(RunSettings):
     )
     tokens: _Tokens | Literal["all"] = "all"
     full_tokens: _Share = 0.2
+    teacher: str = Field(
+        default="", description="name or URI of an image model that the vision tower learns from"
+    )
+    teacher_weight: float = Field(
+        default=1.0,
+        gt=0,
+        description="of the squared error in telling what it sees, beside the captions' loss",
+    )
     epochs: int = Field(default=5, ge=1, le=1000, description="passes over the pictures at most")
     batch_size: int = Field(default=32, ge=1, le=4096, description="pictures of a batch")
     picture_batch: int = Field(

@@ -147,24 +147,25 @@ def test_only_one_run_computes_features(tmp_path: Path) -> None:
 
 def draws(tokens: int = 2, seed: int = 0) -> Draws:
     rows = np.arange(2 * 5 * 1, dtype=np.float16).reshape(2, 5, 1)
-    return Draws(rows, np.array([1, 0]), [[(1, 2), (3, 4), (5, 6)], [(7, 8)]], tokens, seed)
+    return Draws(rows, np.array([1, 0]), [[(1, 2), (3, 4), (5, 6)], [(7, 8)]], tokens, seed, None)
 
 
 def test_draws_are_seeded_by_epoch_and_example() -> None:
     drawn = [draws()[Draw(epoch, 0, False)] for epoch in range(40)]
-    assert {tuple(caption) for _, caption in drawn} == {(1, 2), (3, 4), (5, 6)}
-    assert {float(picture[0, 0]) for picture, _ in drawn} == {5.0}, "the first token is always there"
-    assert {float(picture[1, 0]) for picture, _ in drawn} == {6.0, 7.0, 8.0, 9.0}
-    assert all(len(picture) == 2 for picture, _ in drawn)
-    for (picture, caption), (same, likewise) in zip(
+    assert {tuple(caption) for _, caption, _ in drawn} == {(1, 2), (3, 4), (5, 6)}
+    assert {float(picture[0, 0]) for picture, _, _ in drawn} == {5.0}, "the first token is always there"
+    assert {float(picture[1, 0]) for picture, _, _ in drawn} == {6.0, 7.0, 8.0, 9.0}
+    assert all(len(picture) == 2 for picture, _, _ in drawn)
+    for (picture, caption, _), (same, likewise, _) in zip(
         drawn, [draws()[Draw(epoch, 0, False)] for epoch in range(40)], strict=True
     ):
         assert np.array_equal(picture, same)
         assert caption == likewise
     others = [draws(seed=1)[Draw(epoch, 0, False)] for epoch in range(40)]
-    assert [caption for _, caption in others] != [caption for _, caption in drawn]
-    whole, _ = draws()[Draw(3, 0, True)]
+    assert [caption for _, caption, _ in others] != [caption for _, caption, _ in drawn]
+    whole, _, taught = draws()[Draw(3, 0, True)]
     assert whole[:, 0].tolist() == [5, 6, 7, 8, 9]
+    assert taught is None
 
 
 def test_batches_cover_an_epoch_and_turn_whole_at_their_step() -> None:
@@ -188,10 +189,11 @@ def test_batches_cover_an_epoch_and_turn_whole_at_their_step() -> None:
 
 def test_labels_are_the_tokens_that_follow_the_prompt() -> None:
     picture = np.zeros((5, 4), np.float16)
-    batch = Collator(prefix=2, pad_token=0)([(picture, (9, 8, 5, 6, 3)), (picture, (9, 8, 4))])
+    batch = Collator(prefix=2, pad_token=0)([(picture, (9, 8, 5, 6, 3), None), (picture, (9, 8, 4), None)])
     assert batch["input_ids"].tolist() == [[9, 8, 5, 6], [9, 8, 0, 0]]
     assert batch["labels"].tolist() == [[IGNORED, 5, 6, 3], [IGNORED, 4, IGNORED, IGNORED]]
     assert batch["features"].shape == (2, 5, 4)
+    assert "taught" not in batch
 
 
 def test_the_kinds_are_written_in_known_words() -> None:

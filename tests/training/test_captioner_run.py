@@ -147,7 +147,8 @@ def test_features_and_the_layers_after_them_are_the_whole_model(source: Path, la
     ids = torch.tensor([[5, 6, 7, 8]] * 5)
     with torch.no_grad():
         expected = load_blip(folder, "cpu", "float32")(torch.from_numpy(pixels), ids).logits
-        found = network(torch.from_numpy(tower._features(pixels)).float(), ids)
+        found, told = network(torch.from_numpy(tower.features(pixels)).float(), ids)
+    assert told is None, "there is no teacher"
     assert torch.allclose(found, expected, atol=0.05)
     trained = {name for name, weights in network.named_parameters() if weights.requires_grad}
     assert len({name.split(".layers.")[1][0] for name in trained if ".layers." in name}) == layers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from llmrec.workspace import Workspace
 if TYPE_CHECKING:
     from llmrec.training.captioner.measuring import HeldOut
     from llmrec.training.captioner.network import CaptionNetwork
+    from llmrec.training.captioner.teacher import Lesson
 
 CAPTIONERS = "captioners"
 """Folder of a workspace: captioners that were fine-tuned."""
@@ -111,6 +112,7 @@ class _Run:
         network = trainable(self.base, self.settings, "cuda" if has_gpu() else "cpu")
         stages: list[dict[str, Any]] = []
         best: dict[str, float] = {}
+        taught = self._taught(network) if self.settings.teacher else None
         for number, settings in enumerate(self.settings.by_stage(), start=1):
             network.train_vision(trained_layers(network, settings))
             store, held_out = self._looked_at(network, settings)
@@ -122,6 +124,7 @@ class _Run:
                 network,
                 self.material,
                 store,
+                taught() if taught else None,
                 held_out,
                 best,
                 settings,
@@ -141,6 +144,29 @@ class _Run:
             self._publish(network, stages, metrics)
         text = (self.result / CARD).read_text(encoding="utf-8")
         return Finetuned(self.result, json.loads(text))
+
+    def _taught(self, network: CaptionNetwork) -> Callable[[], Lesson]:
+        """Look at all pictures by the teacher, and give the network what it takes to tell what it sees.
+
+        Returns:
+            Makes the lesson of the pictures that are then learnt from.
+        """
+        from llmrec.training.captioner.teacher import Teacher, lesson
+
+        limits, root = self.workspace.settings.media, self.workspace.root / FEATURES
+        teacher = Teacher(self.settings.teacher, limits, self.settings.picture_batch, self.progress)
+        with disk(root):
+            store = teacher.store(root)
+        if left_out := teacher.fill(store, self.material.wanted, self.progress):
+            self.material.without(left_out)
+        network.be_taught(teacher.channels, self.settings.seed)
+        vision = network.blip.config.vision_config
+
+        def present() -> Lesson:
+            maps, rows = store.open([example.pair.content for example in self.material.learnt])
+            return lesson(teacher, maps, rows, vision.image_size // vision.patch_size)
+
+        return present
 
     def _looked_at(
         self, network: CaptionNetwork, settings: CaptionerSettings

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from llmrec import assets
 from llmrec.errors import TrainingError
 from llmrec.modality.blip.words import CaptionTokenizer
 from llmrec.training.captioner.base import Base
@@ -76,6 +77,7 @@ class Material:
             self.settings.model_dump(mode="json"),
             self.pairs.digest(),
             self.base.fingerprint,
+            assets.fingerprint(self.settings.teacher) if self.settings.teacher else None,
             self.prefix,
             np.__version__,  # decides what is drawn at random
         ]

@@ -82,7 +82,7 @@ class HeldOut:
         with evaluating(network):
             for batch in self._batches(pictures):
                 batch = {name: tensor.to(_device(network)) for name, tensor in batch.items()}
-                logits = network(batch["features"], batch["input_ids"])
+                logits, _ = network(batch["features"], batch["input_ids"])
                 labels = batch["labels"].flatten()
                 total += float(
                     cross_entropy(logits.flatten(0, 1), labels, ignore_index=IGNORED, reduction="sum")
@@ -93,7 +93,7 @@ class HeldOut:
     def _batches(self, pictures: NDArray[np.intp]) -> Iterator[dict[str, Tensor]]:
         collate = Collator(len(self.tokenizer.prefix), self.folder.pad_token)
         rows = [
-            (self.features[pictures[at]], caption)
+            (self.features[pictures[at]], caption, None)
             for at, example in enumerate(self.examples)
             for caption in example.captions
         ]

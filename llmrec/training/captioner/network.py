@@ -30,6 +30,8 @@ class CaptionNetwork(nn.Module):
         self.in_bfloat16 = in_bfloat16
         self.computed = len(blip.vision_model.encoder.layers)
         """Layers of the vision tower that features have behind them."""
+        self.teller: nn.Linear | None = None
+        """From the tokens of a picture to what a teacher sees; no part of the result."""
 
     def train_vision(self, layers: int) -> None:
         """Let the last ``layers`` of the vision tower be trained, with the norm that follows them."""
@@ -40,6 +42,13 @@ class CaptionNetwork(nn.Module):
             vision.encoder.layers[self.computed :].requires_grad_(True)
             vision.post_layernorm.requires_grad_(True)
 
+    def be_taught(self, channels: int, seed: int) -> None:
+        """Let the tokens of pictures learn to tell a teacher's features of ``channels`` values."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            teller = nn.Linear(self.blip.config.vision_config.hidden_size, channels)
+        self.teller = teller.to(next(self.parameters()).device)
+
     def patches(self, features: Tensor) -> Tensor:
         """What the decoder looks at: (pictures, tokens, width)."""
         with self._precision(features):
@@ -49,19 +58,24 @@ class CaptionNetwork(nn.Module):
             patches: Tensor = vision.post_layernorm(features)
         return patches
 
-    def forward(self, features: Tensor, input_ids: Tensor) -> Tensor:
-        """Logits, (captions, tokens, vocabulary), of the token after each.
+    def forward(self, features: Tensor, input_ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits, (captions, tokens, vocabulary), of the token after each, and what a teacher would see.
 
         Args:
             features: (captions, tokens of a picture, width).
             input_ids: (captions, tokens); what fills up short ones stands at their end, where no token before
                 looks.
+
+        Returns:
+            The logits, and (captions, tokens of a picture, channels), None without a teacher.
         """
         with self._precision(features):
+            patches = self.patches(features)
             logits: Tensor = self.blip.text_decoder(
-                input_ids=input_ids, encoder_hidden_states=self.patches(features), use_cache=False
+                input_ids=input_ids, encoder_hidden_states=patches, use_cache=False
             ).logits
-        return logits.float()
+            told = None if self.teller is None else self.teller(patches).float()
+        return logits.float(), told
 
     def _precision(self, features: Tensor) -> Any:
         return torch.autocast(features.device.type, torch.bfloat16, enabled=self.in_bfloat16)

@@ -22,6 +22,7 @@ from llmrec.training.settings import CaptionerSettings
 if TYPE_CHECKING:
     from llmrec.training.captioner.measuring import HeldOut
     from llmrec.training.captioner.network import CaptionNetwork
+    from llmrec.training.captioner.teacher import Lesson
 
 SAMPLES = "samples.json"
 Point = Mapping[str, float]
@@ -105,6 +106,7 @@ def train_stage(
     network: CaptionNetwork,
     material: Material,
     store: FeatureStore,
+    lesson: Lesson | None,
     held_out: HeldOut,
     before: Mapping[str, float],
     settings: CaptionerSettings,
@@ -123,6 +125,7 @@ def train_stage(
         network: which ends in its best state.
         material: to learn from.
         store: has the features of its pictures.
+        lesson: of a teacher.
         held_out: what the state is chosen by.
         before: metrics of the network as it is.
         settings: of the stage.
@@ -165,7 +168,12 @@ def train_stage(
                 **arguments(settings, goal, checkpoints, steps, epoch),
             ),
             train_dataset=Draws(
-                features, rows, [example.captions for example in material.learnt], tokens, settings.seed
+                features,
+                rows,
+                [example.captions for example in material.learnt],
+                tokens,
+                settings.seed,
+                lesson,
             ),
             eval_dataset=[],
             data_collator=Collator(len(material.prefix), material.base.folder.pad_token),

@@ -11,16 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import DataLoader, Dataset
 
 from llmrec.training.adapting import GuardedTrainer
 from llmrec.training.captioner.features import Features
 from llmrec.training.captioner.network import trained
+from llmrec.training.captioner.teacher import Lesson
 from llmrec.training.settings import CaptionerSettings
 
 IGNORED = -100
 Captions = Sequence[Sequence[int]]
+Drawn = tuple[NDArray[np.float16], Sequence[int], NDArray[np.float32] | None]
+"""Features, (tokens, width), the tokens of a caption, and what a teacher sees, (tokens, channels)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Draw:
     whole: bool
 
 
-class Draws(Dataset[tuple[NDArray[np.float16], Sequence[int]]]):
+class Draws(Dataset[Drawn]):
     """Examples as they are drawn: of each picture some tokens, and one of its captions.
 
     Args:
@@ -41,6 +44,7 @@ class Draws(Dataset[tuple[NDArray[np.float16], Sequence[int]]]):
         captions: tokens of those of each example.
         tokens: of a picture that are drawn.
         seed: the same draws for the same seed.
+        lesson: of a teacher, where there is one.
     """
 
     def __init__(
@@ -50,23 +54,26 @@ class Draws(Dataset[tuple[NDArray[np.float16], Sequence[int]]]):
         captions: Sequence[Captions],
         tokens: int,
         seed: int,
+        lesson: Lesson | None,
     ) -> None:
         self.features, self.rows, self.captions = features, rows, captions
-        self.tokens, self.seed = tokens, seed
+        self.tokens, self.seed, self.lesson = tokens, seed, lesson
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, draw: Draw) -> tuple[NDArray[np.float16], Sequence[int]]:
-        """Features, (tokens, width), and the tokens of a caption."""
+    def __getitem__(self, draw: Draw) -> Drawn:
+        """See :data:`Drawn`."""
         rng = np.random.default_rng([self.seed, draw.epoch, draw.example])
         captions = self.captions[draw.example]
         caption = captions[int(rng.integers(len(captions)))]
         picture = self.features[self.rows[draw.example]]
-        if draw.whole or self.tokens >= len(picture):
-            return picture, caption
-        others = 1 + rng.permutation(len(picture) - 1)[: self.tokens - 1]
-        return picture[np.concatenate([[0], np.sort(others)])], caption
+        tokens = np.arange(len(picture))
+        if not draw.whole and self.tokens < len(picture):
+            others = 1 + rng.permutation(len(picture) - 1)[: self.tokens - 1]
+            tokens = np.concatenate([[0], np.sort(others)])
+        taught = None if self.lesson is None else self.lesson(draw.example, tokens)
+        return picture[tokens], caption, taught
 
 
 class Batches:
@@ -114,20 +121,24 @@ class Collator:
     def __init__(self, prefix: int, pad_token: int) -> None:
         self.prefix, self.pad_token = prefix, pad_token
 
-    def __call__(self, drawn: Sequence[tuple[NDArray[np.float16], Sequence[int]]]) -> dict[str, Tensor]:
+    def __call__(self, drawn: Sequence[Drawn]) -> dict[str, Tensor]:
         """Tensors of a batch.
 
         ``features``: (captions, tokens of a picture, width). ``input_ids``, ``labels``: (captions, tokens).
-        The label of a place is the token that follows it, -100 where that is not learnt.
+        The label of a place is the token that follows it, -100 where that is not learnt. With a teacher,
+        ``taught``: (captions, tokens of a picture, channels).
         """
-        width = max(len(caption) for _, caption in drawn) - 1
+        width = max(len(caption) for _, caption, _ in drawn) - 1
         ids = torch.full((len(drawn), width), self.pad_token)
         labels = torch.full((len(drawn), width), IGNORED)
-        for row, (_, caption) in enumerate(drawn):
+        for row, (_, caption, _) in enumerate(drawn):
             ids[row, : len(caption) - 1] = torch.tensor(caption[:-1])
             labels[row, self.prefix - 1 : len(caption) - 1] = torch.tensor(caption[self.prefix :])
-        features = torch.from_numpy(np.stack([picture for picture, _ in drawn])).float()
-        return {"features": features, "input_ids": ids, "labels": labels}
+        features = torch.from_numpy(np.stack([picture for picture, _, _ in drawn])).float()
+        batch = {"features": features, "input_ids": ids, "labels": labels}
+        if taught := [told for _, _, told in drawn if told is not None]:
+            batch["taught"] = torch.from_numpy(np.stack(taught))
+        return batch
 
 
 class CaptionTrainer(GuardedTrainer):
@@ -187,22 +198,23 @@ class CaptionTrainer(GuardedTrainer):
         return self.optimizer
 
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], **_: Any) -> Tensor:
-        """Mean over the tokens of the captions, with smoothed labels.
+        """Mean over the tokens of captions, with smoothed labels, and the error in telling a teacher's view.
 
         Raises:
             TrainingError: it is NaN or infinite; names the step.
         """
         labels = inputs["labels"]
-        loss: Tensor = self.guarded(
-            cross_entropy(
-                model(inputs["features"], inputs["input_ids"]).flatten(0, 1),
-                labels.flatten(),
-                ignore_index=IGNORED,
-                label_smoothing=self.settings.label_smoothing,
-            ),
-            int((labels != IGNORED).sum()),
+        logits, told = model(inputs["features"], inputs["input_ids"])
+        loss = cross_entropy(
+            logits.flatten(0, 1),
+            labels.flatten(),
+            ignore_index=IGNORED,
+            label_smoothing=self.settings.label_smoothing,
         )
-        return loss
+        if "taught" in inputs:
+            loss = loss + self.settings.teacher_weight * mse_loss(told, inputs["taught"])
+        guarded: Tensor = self.guarded(loss, int((labels != IGNORED).sum()))
+        return guarded
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """What held-out pictures give, which is also logged."""
