@@ -14,6 +14,9 @@ from llmrec.errors import ReaderError
 LONGEST = 1 << 26
 """Characters of the longest line (or JSON value) that is read: far above any row, far below memory."""
 
+_BROKEN = (OSError, EOFError, zlib.error)
+"""What reading raises where the disk or a compressed file is damaged."""
+
 
 def open_binary(path: Path) -> IO[bytes]:
     """Open a file for reading, decompressed when its name ends in ``.gz``."""
@@ -41,8 +44,8 @@ def read_lines(
         raise _undecodable(path) from error
     except FileNotFoundError as error:
         raise ReaderError(f"{path}: no such file") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise ReaderError(f"{path}:{number + 1}: cannot be read: {error}") from error
+    except _BROKEN as error:
+        raise _unreadable(path, number + 1, error) from error
 
 
 def empty_file(path: Path) -> ReaderError:
@@ -50,16 +53,22 @@ def empty_file(path: Path) -> ReaderError:
     return ReaderError(f"{path}:1: the file is empty")
 
 
+def _unreadable(path: Path, line: int, error: Exception) -> ReaderError:
+    return ReaderError(f"{path}:{line}: cannot be read: {error}")
+
+
 def _undecodable(path: Path) -> ReaderError:
     """Where the first byte is that is not UTF-8: the decoder only knows its place within a buffer."""
     hint = "Save the file as UTF-8 (for example: iconv -f latin1 -t utf-8)."
     number = 0
-    with open_binary(path) as stream:
-        while line := stream.readline(LONGEST):
-            number += 1
-            try:
+    try:
+        with open_binary(path) as stream:
+            while line := stream.readline(LONGEST):
+                number += 1
                 line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                place = f"{path}:{number}:{error.start + 1}"
-                return ReaderError(f"{place}: byte 0x{line[error.start]:02x} is not UTF-8", hint)
+    except UnicodeDecodeError as error:
+        place = f"{path}:{number}:{error.start + 1}"
+        return ReaderError(f"{place}: byte 0x{error.object[error.start]:02x} is not UTF-8", hint)
+    except _BROKEN as error:  # a damaged archive
+        return _unreadable(path, number + 1, error)
     return ReaderError(f"{path}:{number}: the file is not UTF-8", hint)

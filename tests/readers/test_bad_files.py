@@ -223,6 +223,15 @@ def test_no_bytes_crash_a_reader(tmp_path: Path, name: str, content: bytes, head
     assert all(flag.source.startswith(f"{path}:") for flag in flags)
 
 
+def test_a_compressed_file_that_is_cut_and_no_text_either_is_an_error(
+    tmp_path: Path, flags: list[Flag]
+) -> None:
+    path = tmp_path / "f.csv.gz"
+    path.write_bytes(b"\x1f\x8b\x08\x00" + bytes(6) + b"Z\x00")  # what is read ahead is not UTF-8
+    with pytest.raises(ReaderError, match=r"f\.csv\.gz:1: cannot be read: Compressed file ended"):
+        list(read_items(path, on_flag=flags.append))
+
+
 def test_damaged_offset_in_a_dataset_is_an_error_not_a_crash(tmp_path: Path, flags: list[Flag]) -> None:
     folder = tmp_path / "saved"
     datasets.Dataset.from_dict({"item_id": ["aa", "bb", "cc"]}).save_to_disk(folder)
