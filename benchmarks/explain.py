@@ -79,7 +79,7 @@ def paces(recommender: Recommender, explained: Sequence[Recommendation]) -> dict
     folder = model_folder_of(file, engine_folder(spec, "gguf"), progress)
     tokenizer = ChatTokenizer(folder)
     engines = {
-        "llama.cpp": WeighedLlama(served_file(spec, progress), tokenizer),
+        "llama.cpp": WeighedLlama(served_file(spec, file, progress), tokenizer),
         "transformers": TorchModel(folder, tokenizer, "float32"),
     }
     found: dict[str, list[float]] = {name: [] for name in engines}

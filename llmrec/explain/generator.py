@@ -175,21 +175,19 @@ def load_generator(spec: str, progress: Progress, settings: ExplainSettings = DE
         return load_torch(path, fingerprint(spec), settings)
     from llmrec.explain.llama import LlamaCpp
 
-    served = served_file(spec, progress)
+    file = gguf_file(spec, progress)
+    served = served_file(spec, file, progress)
     # Answers are kept by the fingerprint, and another format may give others.
-    changed = "" if served == gguf_file(spec, progress) else ":q8_0"
+    changed = "" if served == file else ":q8_0"
     return LlamaCpp(served, fingerprint(spec) + changed)
 
 
-def served_file(spec: str, progress: Progress) -> Path:
-    """The GGUF file that answers: that of :func:`gguf_file`, on a CPU in the format that runs fastest there.
+def served_file(spec: str, file: Path, progress: Progress) -> Path:
+    """The GGUF file that answers: ``file`` of an explainer, on a CPU in the format that runs fastest there.
 
     Raises:
-        AssetError: it cannot be found, downloaded or converted.
-        UnsafeFileError: it is not what it should be.
-        ConfigError: see :func:`gguf_file`.
+        AssetError: it cannot be converted.
     """
-    file = gguf_file(spec, progress)
     if has_gpu():
         return file
     from llmrec.explain.requantize import for_cpu

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import pytest
 from blip_folders import pictures
 from PIL import Image
 from shop import write_items
-from small_captioner import KINDS, SETTINGS, rows, tiny_blip, workspace_at, write_pairs
+from small_captioner import KINDS, SETTINGS, rows, workspace_at, write_pairs
 from test_finetune_command import Interrupting, files
 
 from llmrec.cli.main import run
@@ -41,27 +40,6 @@ from llmrec.workspace import Workspace
 
 LOSSES = {"held_out_loss", "shuffled_loss"}
 ONE_STAGE = SETTINGS.model_copy(update={"stages": (), "epochs": 2})
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BLIP in ``blip`` and pictures in ``pictures``."""
-    folder = tmp_path_factory.mktemp("source")
-    tiny_blip(folder / "blip")
-    write_pairs(folder / "pictures")
-    return folder
-
-
-@pytest.fixture
-def opened(source: Path, tmp_path: Path) -> Iterator[Workspace]:
-    workspace = workspace_at(tmp_path / "w", f"file:{source / 'blip'}")
-    yield workspace
-    workspace.close()
-
-
-@pytest.fixture
-def pairs(source: Path) -> Pairs:
-    return read_pairs(source / "pictures", MediaSettings())
 
 
 def changed(**changes: Any) -> CaptionerSettings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,14 @@ import openvino as ov
 import pytest
 from openvino import opset13 as ops
 from safetensors.numpy import load_file
-from small_captioner import SETTINGS, tiny_blip, workspace_at, write_pairs
+from small_captioner import SETTINGS
 from test_finetune_command import Interrupting
 
 from llmrec.config import MediaSettings
 from llmrec.errors import ConfigError, TrainingError
 from llmrec.progress import NoProgress
 from llmrec.training.captioner.finetuning import finetune_captioner
-from llmrec.training.captioner.pairs import Pairs, read_pairs
+from llmrec.training.captioner.pairs import Pairs
 from llmrec.training.captioner.teacher import Teacher, lesson
 from llmrec.training.runs import Finetuned
 from llmrec.training.settings import CaptionerSettings
@@ -39,24 +38,10 @@ def write_teacher(folder: Path, *, channels: int = 3, dimensions: int = 4) -> Pa
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("taught")
-    tiny_blip(folder / "blip")
-    write_pairs(folder / "pictures")
-    write_teacher(folder / "teacher")
-    return folder
-
-
-@pytest.fixture
-def opened(source: Path, tmp_path: Path) -> Iterator[Workspace]:
-    workspace = workspace_at(tmp_path / "w", f"file:{source / 'blip'}")
-    yield workspace
-    workspace.close()
-
-
-@pytest.fixture
-def pairs(source: Path) -> Pairs:
-    return read_pairs(source / "pictures", MediaSettings())
+def source(source: Path) -> Path:
+    """A teacher too, in ``teacher``."""
+    write_teacher(source / "teacher")
+    return source
 
 
 def taught(source: Path, **changes: Any) -> CaptionerSettings:
