@@ -23,10 +23,15 @@ app = typer.Typer(help="Captions, transcripts and texts of media, kept by conten
 @app.command()
 def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Count what is kept, in the workspace and in the cache that all workspaces share."""
-    with _opened(workspace) as (_, cache):
+    from llmrec.training.captioner import features
+
+    with _opened(workspace) as (opened, cache):
         found = {"workspace": cache.own.stats(), "shared": cache.shared.stats()}
+        kept = opened.root / features.FOLDER
+        size = features.size(kept)
     if as_json:
-        print_json({name: _json(entry) for name, entry in found.items()})
+        entries = {name: _json(entry) for name, entry in found.items()}
+        print_json(entries | {"features": {"path": str(kept), "size": size}})
         return
     for name, entry in found.items():
         rows = [
@@ -35,13 +40,16 @@ def stats(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> Non
         ]
         console.print(plain(f"{name}: {entry.path} ({megabytes(entry.size)})"), soft_wrap=True)
         print_table("", ["kind", "results", "failures"], rows)
+    if size:
+        console.print(plain(f"fine-tuning of the captioner: {kept} ({megabytes(size)})"), soft_wrap=True)
 
 
 @app.command()
 def prune(
     workspace: WorkspaceOption = None,
     older_than: Annotated[
-        float, typer.Option(min=0, help="Days without use after which the shared cache drops a result.")
+        float,
+        typer.Option(min=0, help="Days without use after which shared results, and features, are dropped."),
     ] = 90,
     as_json: JsonOption = False,
 ) -> None:
@@ -49,10 +57,12 @@ def prune(
 
     What a model made that cannot be had now is kept.
 
-    The shared cache drops what no workspace used for `--older-than` days.
+    The shared cache drops what no workspace used for `--older-than` days. So do the features of pictures that
+    fine-tuning of the captioner left in the workspace: each set was made by another vision tower.
     """
     from llmrec.modality.load import Modalities
     from llmrec.prompts import caption_prompt
+    from llmrec.training.captioner import features
 
     with _opened(workspace) as (opened, cache), opened.lock():
         prompt = caption_prompt(opened.settings.caption.prompt, opened.root / "prompts")
@@ -60,12 +70,13 @@ def prune(
         dropped = {
             "workspace": cache.own.prune_tasks(keys, unavailable),
             "shared": cache.shared.prune_older(older_than),
+            "features": features.prune(opened.root / features.FOLDER, older_than),
         }
     if as_json:
         print_json({"dropped": dropped})
         return
     for name, count in dropped.items():
-        console.print(plain(f"{name}: {count:,} results dropped"))
+        console.print(plain(f"{name}: {count:,} {'sets' if name == 'features' else 'results'} dropped"))
 
 
 @contextmanager

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from blip_folders import WORDS
 from small_captioner import KINDS, rows, write_pairs, write_picture
+from typer.testing import CliRunner
 
+from llmrec.cli.main import app
 from llmrec.config import MediaSettings
 from llmrec.errors import ReaderError, TrainingError
-from llmrec.training.captioner.features import FeatureStore
+from llmrec.training.captioner.features import FOLDER, FeatureStore, prune, size
 from llmrec.training.captioner.pairs import Pairs, counts, read_pairs
 from llmrec.training.captioner.trainer import IGNORED, Batches, Collator, Draw, Draws
+from llmrec.workspace import Workspace
 
 LIMITS = MediaSettings()
 
@@ -198,3 +203,31 @@ def test_labels_are_the_tokens_that_follow_the_prompt() -> None:
 
 def test_the_kinds_are_written_in_known_words() -> None:
     assert {word.removesuffix("s") for kind in KINDS for word in kind.split()} <= {*WORDS}
+
+
+def test_features_that_no_run_used_for_long_are_pruned(tmp_path: Path) -> None:
+    root = tmp_path / FOLDER
+    assert (size(root), prune(root, 0)) == (0, 0)
+    stores = {name: FeatureStore(root / name, 3, 4) for name in ("old", "used", "busy")}
+    for store in stores.values():
+        store.append(["a"], features(1))
+        store.open(["a"])
+        os.utime(store.folder / ".lock", (0, 0))
+    stores["used"].open(["a"])
+    assert size(root) > 3 * stores["old"].row_bytes
+    with stores["busy"].writing():
+        os.utime(stores["busy"].folder / ".lock", (0, 0))
+        assert prune(root, 30) == 1
+    assert {path.name for path in root.iterdir()} == {"used", "busy"}
+    assert FeatureStore(root / "used", 3, 4).missing(["a"]) == []
+
+
+def test_the_cache_command_tells_of_features_and_prunes_them(opened: Workspace) -> None:
+    FeatureStore(opened.root / FOLDER / "tower", 3, 4).append(["a"], features(1))
+    where = ["-w", str(opened.root), "--json"]
+    stats = json.loads(CliRunner().invoke(app, ["cache", "stats", *where]).stdout)
+    assert stats["features"] == {"path": str(opened.root / FOLDER), "size": size(opened.root / FOLDER)}
+    assert stats["features"]["size"] > 0
+    done = CliRunner().invoke(app, ["cache", "prune", "--older-than", "0", *where])
+    assert json.loads(done.stdout)["dropped"]["features"] == 1
+    assert not size(opened.root / FOLDER)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,9 @@ from numpy.typing import NDArray
 
 from llmrec.errors import TrainingError
 
-_ROWS, _BATCHES = "rows.f16", "batches.jsonl"
+FOLDER = "captioner-features"
+"""Of a workspace: a store for each vision tower, for the next run; it may be removed."""
+_ROWS, _BATCHES, _LOCK = "rows.f16", "batches.jsonl", ".lock"
 
 Features = NDArray[np.float16]
 
@@ -52,7 +55,7 @@ class FeatureStore:
         Raises:
             TrainingError: another process is writing.
         """
-        lock = FileLock(self.folder / ".lock")
+        lock = FileLock(self.folder / _LOCK)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -110,6 +113,7 @@ class FeatureStore:
 
     def open(self, contents: Sequence[str]) -> tuple[Features, NDArray[np.intp]]:
         """All rows, memory-mapped, and where those of ``contents`` are; each must have one."""
+        (self.folder / _LOCK).touch()  # when it was used last, for prune()
         return self._mapped(), np.array([self._row_of[content] for content in contents], np.intp)
 
     def _read(self) -> None:
@@ -149,3 +153,28 @@ class FeatureStore:
         if whole < path.stat().st_size:
             with path.open("r+b") as file:
                 file.truncate(whole)
+
+
+def size(root: Path) -> int:
+    """Bytes of all stores in a folder."""
+    return sum(file.stat().st_size for store in _stores(root) for file in store.iterdir())
+
+
+def prune(root: Path, days: float) -> int:
+    """Remove the stores that no run used for ``days``, but for one that is being written; how many."""
+    dropped = 0
+    for store in _stores(root):
+        lock = store / _LOCK
+        if (lock if lock.exists() else store).stat().st_mtime > time.time() - days * 86_400:
+            continue
+        try:
+            with FileLock(lock, timeout=0):
+                shutil.rmtree(store)
+        except Timeout:
+            continue
+        dropped += 1
+    return dropped
+
+
+def _stores(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []

@@ -15,7 +15,7 @@ from llmrec.runtime.devices import has_gpu
 from llmrec.training.adapter import CARD, write_folder
 from llmrec.training.captioner.base import Base
 from llmrec.training.captioner.export import write_blip
-from llmrec.training.captioner.features import FeatureStore
+from llmrec.training.captioner.features import FOLDER, FeatureStore
 from llmrec.training.captioner.material import Material
 from llmrec.training.captioner.pairs import Pairs
 from llmrec.training.captioner.tower import Tower
@@ -41,8 +41,6 @@ CAPTIONERS = "captioners"
 """Folder of a workspace: captioners that were fine-tuned."""
 RUNS = "captioner-training"
 """Likewise: runs that are not finished."""
-FEATURES = "captioner-features"
-"""Likewise: what vision towers made of pictures, for the next run; it may be removed."""
 LEFT_OUT = "left_out.jsonl"
 
 
@@ -153,7 +151,7 @@ class _Run:
         """
         from llmrec.training.captioner.teacher import Teacher, lesson
 
-        limits, root = self.workspace.settings.media, self.workspace.root / FEATURES
+        limits, root = self.workspace.settings.media, self.workspace.root / FOLDER
         teacher = Teacher(self.settings.teacher, limits, self.settings.picture_batch, self.progress)
         with disk(root):
             store = teacher.store(root)
@@ -182,8 +180,8 @@ class _Run:
             settings.picture_batch,
             bfloat16=network.in_bfloat16,
         )
-        with disk(self.workspace.root / FEATURES):
-            store = tower.store(self.workspace.root / FEATURES)
+        with disk(self.workspace.root / FOLDER):
+            store = tower.store(self.workspace.root / FOLDER)
         if left_out := tower.fill(store, self.material.wanted, self.progress):
             self.material.without(left_out)
         examples = self.material.held_out
