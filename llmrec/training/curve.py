@@ -14,7 +14,7 @@ from llmrec.training.judge import METRIC
 JSON, PNG = "curve.json", "curve.png"
 _SMOOTHED = 3
 _DIVERGED = 2.0
-_KEPT = ("step", "epoch", "loss", "learning_rate", "tokens_per_second")
+_KEPT = ("step", "epoch", "loss", "teacher_error", "learning_rate", "tokens_per_second")
 
 
 def curve_of(history: Iterable[Mapping[str, float]], before: Mapping[str, float]) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,11 @@ def test_each_patch_is_told_what_the_teacher_sees_at_its_place(
     assert np.abs(np.stack([lessons(row, np.array([1])) for row in range(60)]).mean()) < 0.5
 
 
+def told_errors(done: Finetuned) -> list[float]:
+    curve = json.loads((done.folder / "curve.json").read_text(encoding="utf-8"))
+    return [point["teacher_error"] for point in curve if "teacher_error" in point]
+
+
 @pytest.mark.slow
 def test_the_tower_learns_from_it_and_the_result_is_a_plain_folder(
     opened: Workspace, pairs: Pairs, source: Path
@@ -81,6 +87,9 @@ def test_the_tower_learns_from_it_and_the_result_is_a_plain_folder(
     assert load_file(with_teacher.folder / "model.safetensors").keys() == names
     assert any(not np.array_equal(value, tower(alone)[name]) for name, value in tower(with_teacher).items())
     assert with_teacher.card["settings"]["teacher"].endswith("teacher")
+    errors = told_errors(with_teacher)
+    assert 0 < errors[-1] < errors[0]
+    assert not told_errors(alone)
 
 
 @pytest.mark.slow

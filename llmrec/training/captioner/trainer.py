@@ -164,6 +164,7 @@ class CaptionTrainer(GuardedTrainer):
         **arguments: Any,
     ) -> None:
         self.settings, self.batches, self.judge, self.told = settings, batches, judge, told
+        self.errors: list[float] = []
         super().__init__(**arguments)
         # The library would leave it to us to divide by the tokens of all batches of a step.
         self.model_accepts_loss_kwargs = False
@@ -212,9 +213,18 @@ class CaptionTrainer(GuardedTrainer):
             label_smoothing=self.settings.label_smoothing,
         )
         if "taught" in inputs:
-            loss = loss + self.settings.teacher_weight * mse_loss(told, inputs["taught"])
+            error = mse_loss(told, inputs["taught"])
+            self.errors.append(error.item())
+            loss = loss + self.settings.teacher_weight * error
         guarded: Tensor = self.guarded(loss, int((labels != IGNORED).sum()))
         return guarded
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the error in telling a teacher's view since the last time, which is a part of the loss."""
+        if "loss" in logs and self.errors:
+            logs["teacher_error"] = sum(self.errors) / len(self.errors)
+            self.errors.clear()
+        super().log(logs, start_time)
 
     def evaluate(self, *_: Any, metric_key_prefix: str = "eval", **__: Any) -> dict[str, float]:
         """What held-out pictures give, which is also logged."""
