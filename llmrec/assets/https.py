@@ -32,6 +32,7 @@ class HttpsSource:
     """
 
     copies = 1
+    remote = True
 
     def __init__(self, attempts: int = 4, timeout: float = 30.0, pause: float = 0.5) -> None:
         self.attempts, self.timeout, self.pause = attempts, timeout, pause

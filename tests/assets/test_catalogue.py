@@ -76,7 +76,7 @@ def test_bad_uris_are_refused_by_name(uri: str, message: str) -> None:
 def test_the_choices_of_schemes_are_listed() -> None:
     with pytest.raises(AssetError) as caught:
         resolve("s3:bucket/model")
-    assert "file:, hf:, https:, pypi:" in str(caught.value.hint)
+    assert "file:, hf:, https:, package:, pypi:" in str(caught.value.hint)
 
 
 def test_the_users_own_assets_join_the_catalogue() -> None:
