@@ -1,7 +1,7 @@
 """Weights in eight bits: 32 values that lie side by side share a scale, as in GGUF's Q8_0.
 
 A tensor becomes two: ``NAME``, int8, flat and filled up with zeros to whole blocks, and ``NAME.scale``,
-float16, one a block. Its shape is kept in the metadata of the file. What is small, or a vector, stays float32.
+float16, one a block. Its shape is kept in the metadata of the file. Vectors, and what is small, stay float32.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def pack(weights: Weights) -> bytes:
             continue
         shapes[name] = [*values.shape]
         tensors[name], tensors[name + _SCALE] = _quantized(name, values)
-    return save(tensors, metadata={_SHAPES: json.dumps(shapes, sort_keys=True)})
+    content: bytes = save(tensors, metadata={_SHAPES: json.dumps(shapes, sort_keys=True)})
+    return content
 
 
 def unpack(file: Path) -> bytes:
@@ -68,7 +69,8 @@ def unpack(file: Path) -> bytes:
         }
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise AssetError(f"{file}: cannot be read: {error}", "Install llmrec again.") from error
-    return save(weights, metadata={"format": "pt"})
+    content: bytes = save(weights, metadata={"format": "pt"})
+    return content
 
 
 def _quantized(name: str, values: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float16]]:
