@@ -5,9 +5,10 @@
     python benchmarks/caption.py file:blip --pictures items.jsonl --against-transformers 64
 
 A line of ``--pictures`` is an object with ``image`` (relative to the file) and ``captions``. Printed are
-BLEU-4, ROUGE-L and CIDEr-D (``llmrec.evaluate.captions`` says on which scales), seconds a picture, peak
-memory, and what the "unsure" gate does: captions are labelled by the rule of ``caption_truth.py``, the
-thresholds are chosen on the first half of the pictures and judged on the second.
+BLEU-4, ROUGE-L and CIDEr-D of whole captions (``llmrec.evaluate.captions`` says on which scales), the loss of
+captions that people wrote with their picture and with another, seconds a picture, peak memory, and how far
+captions can be trusted: for each of some ``min_word_probability``, the share of pictures of which anything is
+said, and the share of that which is right by the rule of ``caption_truth.py``.
 
 ``--against-transformers`` captions the first pictures by transformers' own loop too (``BlipProcessor`` and
 ``generate``, float32, batches of 8), in turns of 64 pictures, so that a busy machine slows both.
@@ -37,11 +38,18 @@ from llmrec.config import CaptionSettings
 from llmrec.evaluate.captions import bleu4, cider_d, rouge_l, words
 from llmrec.modality.base import Caption
 from llmrec.modality.blip import load_captioner
+from llmrec.modality.blip.captioner import Answer, BlipCaptioner
+from llmrec.modality.blip.load import open_blip_folder
+from llmrec.modality.blip.pixels import to_pixels
+from llmrec.modality.blip.torch_engine import load_blip
+from llmrec.modality.blip.words import CaptionTokenizer
+from llmrec.progress import NoProgress
 
 Captions = Callable[[Sequence[NDArray[np.uint8]]], list[str]]
 
 WINDOW = 32
 TURN = 64
+LEAST = (0.0, 0.2, 0.25, 0.3, 0.33, 0.37, 0.4, 0.45, 0.5, 0.6)
 
 
 @dataclass(frozen=True)
@@ -64,22 +72,30 @@ def main() -> None:
     )
     labelled = read_labelled(arguments.pictures, arguments.limit)
     captioner = load_captioner(arguments.model, settings)
-    captioner.caption(open_pictures(labelled[:4]))
-    captions, seconds = caption_all(captioner.caption, labelled)
+    assert isinstance(captioner, BlipCaptioner)
+    captioner.describe(open_pictures(labelled[:4]))
+    answers, seconds = describe_all(captioner, labelled)
+    peak = peak_memory()
+    captions = [captioner.sure_part(answer, 0) for answer in answers]
     result: dict[str, Any] = {
         "model": arguments.model,
         "settings": settings.model_dump(include={"engine", "precision", "batch_size", "beams"}),
         "pictures": len(labelled),
         **quality(captions, labelled),
         "seconds_per_picture": round(seconds / len(labelled), 4),
-        "peak_mib": peak_memory(),
+        "peak_mib": peak,
+        **grounding(arguments.model, labelled),
         "log_probability": spread([caption.log_probability for caption in captions]),
         "margin": spread([caption.margin for caption in captions]),
-        **gate(captions, labelled),
+        "right": share(captions, labelled, len(labelled)),
+        "trust": trust(captioner, answers, labelled),
     }
     if arguments.against_transformers:
         some = labelled[: arguments.against_transformers]
-        ours: Captions = lambda pictures: [caption.text for caption in captioner.caption(pictures)]  # noqa: E731
+
+        def ours(pictures: Sequence[NDArray[np.uint8]]) -> list[str]:
+            return [captioner.sure_part(answer, 0).text for answer in captioner.describe(pictures)]
+
         result |= compare(ours, transformers_loop(arguments.model, settings), some)
     report(result, arguments.json)
 
@@ -114,17 +130,45 @@ def open_pictures(labelled: Sequence[Labelled]) -> list[NDArray[np.uint8]]:
     return [np.asarray(ImageOps.exif_transpose(Image.open(each.path)).convert("RGB")) for each in labelled]
 
 
-def caption_all(
-    caption: Callable[[Sequence[NDArray[np.uint8]]], list[Caption]], labelled: Sequence[Labelled]
-) -> tuple[list[Caption], float]:
-    """Every picture's caption, and the seconds that captioning took (opening files left out)."""
-    captions, seconds = [], 0.0
+def describe_all(captioner: BlipCaptioner, labelled: Sequence[Labelled]) -> tuple[list[Answer], float]:
+    """What is said of every picture, and the seconds that took (opening files left out)."""
+    answers, seconds = [], 0.0
     for start in range(0, len(labelled), WINDOW):
         pictures = open_pictures(labelled[start : start + WINDOW])
         began = time.perf_counter()
-        captions += caption(pictures)
+        answers += captioner.describe(pictures)
         seconds += time.perf_counter() - began
-    return captions, seconds
+    return answers, seconds
+
+
+def grounding(model: str, labelled: Sequence[Labelled]) -> dict[str, float]:
+    """The loss of people's first captions with their picture and with the one before: means over tokens."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    folder = open_blip_folder(model, NoProgress())
+    blip = load_blip(folder, "cpu", "float32")
+    tokenizer = CaptionTokenizer(folder, "")
+    sums, count = [0.0, 0.0], 0
+    for start in range(0, len(labelled), WINDOW):
+        window = labelled[start : start + WINDOW]
+        pixels = np.stack([to_pixels(picture, folder.pixels) for picture in open_pictures(window)])
+        rows = [
+            [folder.start_token, *tokenizer.tokens(each.captions[0]), folder.end_token] for each in window
+        ]
+        ids = torch.full((len(rows), max(map(len, rows))), folder.pad_token)
+        for row, tokens in zip(ids, rows, strict=True):
+            row[: len(tokens)] = torch.tensor(tokens)
+        labels = ids[:, 1:].where(
+            torch.arange(1, ids.shape[1]) < torch.tensor([*map(len, rows)])[:, None], -100
+        )
+        with torch.inference_mode():
+            patches = blip.vision_model(pixel_values=torch.from_numpy(pixels)).last_hidden_state
+            for place, states in enumerate((patches, patches.roll(1, 0))):
+                logits = blip.text_decoder(input_ids=ids[:, :-1], encoder_hidden_states=states).logits
+                sums[place] += cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum").item()
+        count += int((labels != -100).sum())
+    return {"loss": round(sums[0] / count, 3), "loss_with_another_picture": round(sums[1] / count, 3)}
 
 
 def quality(captions: Sequence[Caption], labelled: Sequence[Labelled]) -> dict[str, float]:
@@ -135,61 +179,32 @@ def quality(captions: Sequence[Caption], labelled: Sequence[Labelled]) -> dict[s
     return {name: round(score(ours, theirs), 4) for name, score in scores.items()}
 
 
-def gate(captions: Sequence[Caption], labelled: Sequence[Labelled]) -> dict[str, Any]:
-    """Thresholds from the first half of the pictures, and what they do to the second.
-
-    Of all pairs of thresholds on the first half's values, the pair with the highest F0.5 of keeping right
-    captions is taken: precision counts twice, since a wrong caption misleads and a missing one does not.
-    """
-    right = np.array(
-        [is_right(one.text, each.captions) for one, each in zip(captions, labelled, strict=True)]
-    )
-    values = np.array([(caption.log_probability, caption.margin) for caption in captions])
-    half = len(values) // 2
-    candidates = [np.quantile(values[:half, column], np.linspace(0, 0.95, 39)) for column in (0, 1)]
-    pairs = [np.array(pair) for pair in itertools.product(*candidates)]
-    best = max(pairs, key=lambda pair: f_half(right[:half], kept(values[:half], pair)))
-    judged, decided = right[half:], kept(values[half:], best)
-    return {
-        "right": round(float(right.mean()), 3),
-        "area_under_roc": {
-            name: round(area_under_roc(right, column), 3)
-            for name, column in zip(("log_probability", "margin"), values.T, strict=True)
-        },
-        "min_log_probability": round(float(best[0]), 2),
-        "min_margin": round(float(best[1]), 2),
-        "second_half": {
-            "right": round(float(judged.mean()), 3),
-            "kept": round(float(decided.mean()), 3),
-            "kept_precision": ratio(judged & decided, decided),
-            "kept_recall": ratio(judged & decided, judged),
-            "unsure_precision": ratio(~judged & ~decided, ~decided),
-            "unsure_recall": ratio(~judged & ~decided, ~judged),
-        },
-    }
+def trust(
+    captioner: BlipCaptioner, answers: Sequence[Answer], labelled: Sequence[Labelled]
+) -> dict[str, dict[str, float | None]]:
+    """By ``min_word_probability``: of how many pictures anything is said, what share is right, its words."""
+    found = {}
+    for least in LEAST:
+        said = [
+            (caption, each)
+            for answer, each in zip(answers, labelled, strict=True)
+            if not (caption := captioner.sure_part(answer, least)).unsure
+        ]
+        captions, those = [caption for caption, _ in said], [each for _, each in said]
+        found[f"{least:g}"] = {
+            "said": round(len(said) / len(labelled), 3),
+            "right": share(captions, those, len(said)),
+            "words": round(statistics.fmean(len(caption.text.split()) for caption in captions), 1)
+            if said
+            else None,
+        }
+    return found
 
 
-def area_under_roc(right: NDArray[np.bool_], values: NDArray[np.float64]) -> float:
-    """The chance that a right caption has a higher value than a wrong one; NaN without one of both."""
-    pairs = values[right][:, None] - values[~right][None]
-    return float(((pairs > 0) + 0.5 * (pairs == 0)).mean()) if pairs.size else float("nan")
-
-
-def kept(values: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Captions whose both values reach the thresholds."""
-    passed: NDArray[np.bool_] = (values >= thresholds).all(axis=1)
-    return passed
-
-
-def f_half(right: NDArray[np.bool_], decided: NDArray[np.bool_]) -> float:
-    """F0.5 of keeping right captions."""
-    both = (right & decided).sum()
-    return 1.25 * float(both) / max(1.0, float(decided.sum() + 0.25 * right.sum()))
-
-
-def ratio(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float | None:
-    """The share of ``whole`` that is ``part``; None of nothing."""
-    return round(float(part.sum() / whole.sum()), 3) if whole.any() else None
+def share(captions: Sequence[Caption], labelled: Sequence[Labelled], count: int) -> float | None:
+    """Of ``count`` the captions that are right; None of nothing."""
+    right = sum(is_right(one.text, each.captions) for one, each in zip(captions, labelled, strict=True))
+    return round(right / count, 3) if count else None
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -76,10 +76,11 @@ class CaptionSettings(_Settings):
     ``engine``: ``torch`` runs transformers; ``openvino`` runs the same weights compiled for the CPU, greedy
     only; ``auto`` takes openvino on a CPU with one beam and torch otherwise. ``precision``: ``auto`` gives
     float32's captions on a CPU, sooner where it has bfloat16, and is float16 on a GPU; ``bfloat16`` changes
-    some captions; ``nf4`` loads the weights in four bits on a GPU. A caption is kept out of the document as
-    unsure where its mean token log-probability is below ``min_log_probability`` or its margin over a blank
-    picture below ``min_margin``. The defaults were set on 500 labelled photographs for a small BLIP of 31 M
-    parameters; ``benchmarks/caption.py`` finds those of another checkpoint.
+    some captions; ``nf4`` loads the weights in four bits on a GPU. A caption ends before the first word that
+    is less likely than ``min_word_probability`` (0: never); where nothing is left, and where its mean token
+    log-probability is below ``min_log_probability`` or its margin over a blank picture below ``min_margin``,
+    it is unsure and kept out of the document. The defaults are for ``blip-small``; ``benchmarks/caption.py``
+    shows what they do to another checkpoint.
     """
 
     engine: Literal["auto", "torch", "openvino"] = "auto"
@@ -89,8 +90,9 @@ class CaptionSettings(_Settings):
     min_new_tokens: int = Field(default=0, ge=0)
     max_new_tokens: int = Field(default=24, ge=1, le=256)
     prompt: str = Field(default="", description="name of a prompt whose words begin every caption")
+    min_word_probability: float = Field(default=0.45, ge=0, lt=1)
     min_log_probability: float = Field(default=-1.0, le=0)
-    min_margin: float = 2.0
+    min_margin: float = 0.5
 
 
 class OcrSettings(_Settings):

@@ -23,11 +23,13 @@ class Caption:
         log_probability: mean over its tokens, the end included; at most 0.
         margin: how much more likely the caption is with this picture than with a blank one: the difference
             of the two mean token log-probabilities. Near 0 the words came from habit, not from the picture.
+        unsure: the captioner itself would not stand by any part of it.
     """
 
     text: str
     log_probability: float
     margin: float
+    unsure: bool = False
 
 
 class Captioner(Protocol):

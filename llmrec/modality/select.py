@@ -39,7 +39,7 @@ def _judged(caption: TextPiece, settings: Settings) -> TextPiece:
     guessed = (confidence is not None and log(max(confidence, 1e-9)) < gate.min_log_probability) or (
         margin is not None and margin < gate.min_margin
     )
-    return replace(caption, unsure=guessed)
+    return replace(caption, unsure=caption.unsure or guessed)
 
 
 def _merged_captions(captions: Sequence[TextPiece]) -> list[TextPiece]:

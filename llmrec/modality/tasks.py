@@ -64,6 +64,7 @@ def captions(captioner: Captioner, media: Sequence[Media]) -> list[Pieces]:
                 model=captioner.name,
                 confidence=_probability(caption.log_probability),
                 margin=round(caption.margin, 4),
+                unsure=caption.unsure,
             )
             for frame, caption in zip(opened.frames, made, strict=False)
         )

@@ -118,13 +118,14 @@ def test_fingerprint_is_of_what_decides_the_captions(tmp_path: Path) -> None:
         CaptionSettings(beams=2),
         CaptionSettings(min_new_tokens=2),
         CaptionSettings(max_new_tokens=9),
+        CaptionSettings(min_word_probability=0.1),
         CaptionSettings(precision="bfloat16"),
         CaptionSettings(precision="nf4"),
     ]
     seen = {first, captioner_fingerprint(spec, CaptionSettings(), "a picture of")}
     seen |= {captioner_fingerprint(spec, settings) for settings in others}
     save_file({"weight": np.ones(4, np.float32)}, tmp_path / "model.safetensors")
-    assert len(seen | {captioner_fingerprint(spec, CaptionSettings())}) == 8
+    assert len(seen | {captioner_fingerprint(spec, CaptionSettings())}) == 9
 
 
 def test_fingerprint_of_what_is_not_there() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from llmrec.config import Settings
 from llmrec.modality.select import selected
 from llmrec.schema import TextPiece
@@ -27,11 +29,13 @@ SETTINGS = Settings.model_validate(
 
 def test_captions_below_a_threshold_are_marked_and_kept() -> None:
     pieces = [caption("sure", 0.9, 1.0), caption("improbable", 0.3, 1.0), caption("a habit", 0.9, 0.1)]
+    pieces.append(replace(caption("doubted by its captioner", 0.9, 1.0), unsure=True))
     found = selected(pieces, "a.jpg", SETTINGS)
     assert [(piece.text, piece.unsure) for piece in found] == [
         ("sure", False),
         ("improbable", True),
         ("a habit", True),
+        ("doubted by its captioner", True),
     ]
     assert {piece.source for piece in found} == {"a.jpg"}
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import isfinite
+from statistics import fmean
 from typing import Protocol
 
 import numpy as np
@@ -42,13 +43,13 @@ class Answer:
 
     Args:
         tokens: after the prefix; the end token included, where it was reached.
-        log_probability: mean over ``tokens``, with the picture.
+        log_probabilities: of each of them, with the picture.
         blank: the same with a blank picture.
     """
 
     tokens: tuple[int, ...]
-    log_probability: float
-    blank: float
+    log_probabilities: tuple[float, ...]
+    blank: tuple[float, ...]
 
 
 class Engine(Protocol):
@@ -70,6 +71,7 @@ class BlipCaptioner:
         tokenizer: of the model.
         engine: that runs the model.
         batch_size: most pictures that are computed at once.
+        min_word_probability: see :class:`~llmrec.config.CaptionSettings`.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class BlipCaptioner:
         engine: Engine,
         *,
         batch_size: int,
+        min_word_probability: float,
     ) -> None:
         self.name = folder.name
         self.fingerprint = fingerprint
@@ -87,6 +90,7 @@ class BlipCaptioner:
         self._tokenizer = tokenizer
         self._engine = engine
         self._batch_size = batch_size
+        self._least = min_word_probability
         self._workers = ThreadPoolExecutor(engine.workers, thread_name_prefix="caption")
 
     def caption(self, pictures: Sequence[Picture]) -> list[Caption]:
@@ -95,20 +99,32 @@ class BlipCaptioner:
         Raises:
             AssetError: the model gives probabilities that are no numbers; its weights are damaged.
         """
+        return [self.sure_part(answer, self._least) for answer in self.describe(pictures)]
+
+    def describe(self, pictures: Sequence[Picture]) -> list[Answer]:
+        """What the engine says of each picture."""
         # A batch for each worker where there are few pictures, so that none of them waits.
         size = min(self._batch_size, -(-len(pictures) // self._engine.workers)) or 1
         batches = [pictures[start : start + size] for start in range(0, len(pictures), size)]
-        return [caption for batch in self._workers.map(self._batch, batches) for caption in batch]
+        return [answer for batch in self._workers.map(self._batch, batches) for answer in batch]
 
-    def _batch(self, pictures: Sequence[Picture]) -> list[Caption]:
-        pixels = np.stack([to_pixels(picture, self._folder.pixels) for picture in pictures])
-        return [self._caption(answer) for answer in self._engine.describe(pixels)]
+    def sure_part(self, answer: Answer, min_word_probability: float) -> Caption:
+        """An answer up to the first word that is less likely; all of it, as unsure, if nothing is left.
 
-    def _caption(self, answer: Answer) -> Caption:
-        margin = answer.log_probability - answer.blank
+        Raises:
+            AssetError: the model gives probabilities that are no numbers; its weights are damaged.
+        """
+        kept = self._tokenizer.sure(answer.tokens, answer.log_probabilities, min_word_probability)
+        tokens = answer.tokens[:kept] if kept else answer.tokens
+        mean = fmean(answer.log_probabilities[: len(tokens)])
+        margin = mean - fmean(answer.blank[: len(tokens)])
         if not isfinite(margin):
             raise AssetError(
                 f"{self.name}: the model gives probabilities that are no numbers",
                 "Its weights are damaged; get them again.",
             )
-        return Caption(self._tokenizer.text(answer.tokens), answer.log_probability, margin)
+        return Caption(self._tokenizer.text(tokens), mean, margin, unsure=not kept)
+
+    def _batch(self, pictures: Sequence[Picture]) -> list[Answer]:
+        pixels = np.stack([to_pixels(picture, self._folder.pixels) for picture in pictures])
+        return self._engine.describe(pixels)

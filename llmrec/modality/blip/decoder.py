@@ -28,9 +28,9 @@ class Scored:
     places: list[NDArray[np.float32]] = field(default_factory=list)
 
     @property
-    def mean(self) -> float:
-        """The mean log-probability of the tokens."""
-        return float(np.mean([place[token] for token, place in zip(self.tokens, self.places, strict=True)]))
+    def log_probabilities(self) -> tuple[float, ...]:
+        """Of the tokens."""
+        return tuple(float(place[token]) for token, place in zip(self.tokens, self.places, strict=True))
 
 
 class Decoder:

@@ -18,7 +18,7 @@ from llmrec.runtime import plugins
 from llmrec.runtime.devices import has_gpu
 from llmrec.runtime.folders import engine_folder
 
-_SCHEME = "llmrec captioner 1"
+_SCHEME = "llmrec captioner 2"
 """Raised whenever preparation, decoding or trust change, so that no captions of two kinds are mixed."""
 
 _COARSE = ("bfloat16", "nf4")
@@ -57,6 +57,7 @@ def load_captioner(
         tokenizer,
         _load_engine(folder, decoding, settings, progress),
         batch_size=settings.batch_size,
+        min_word_probability=settings.min_word_probability,
     )
 
 
@@ -81,8 +82,8 @@ def open_blip_folder(spec: str, progress: Progress) -> BlipFolder:
 def captioner_fingerprint(spec: str, settings: CaptionSettings, prompt: str = "") -> str:
     """The ``fingerprint`` of the captioner that :func:`load_captioner` gives, without loading the model.
 
-    It covers the model's files, beams, lengths, prompt, and a precision that changes captions: ``bfloat16``
-    or ``nf4``. The engine and the other precisions are not part of it.
+    It covers the model's files, beams, lengths, where captions end, prompt, and a precision that changes
+    captions: ``bfloat16`` or ``nf4``. The engine and the other precisions are not part of it.
 
     Raises:
         AssetError: the spec is unknown, or a URI whose content was not pulled yet.
@@ -96,6 +97,7 @@ def captioner_fingerprint(spec: str, settings: CaptionSettings, prompt: str = ""
         "beams": settings.beams,
         "min_new_tokens": settings.min_new_tokens,
         "max_new_tokens": settings.max_new_tokens,
+        "min_word_probability": settings.min_word_probability,
         "prompt": prompt,
         "precision": settings.precision if settings.precision in _COARSE else "exact",
     }

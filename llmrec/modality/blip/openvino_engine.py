@@ -55,7 +55,7 @@ class OpenVinoEngine:
             self._decide_close_calls(captions, pixels)
         blank = self._decoder.score(captions, self._blank)
         return [
-            Answer(tuple(caption.tokens), caption.mean, same.mean)
+            Answer(tuple(caption.tokens), caption.log_probabilities, same.log_probabilities)
             for caption, same in zip(captions, blank, strict=True)
         ]
 

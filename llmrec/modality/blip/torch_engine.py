@@ -52,9 +52,9 @@ class TorchEngine:
             # Everything after the first end token is padding; the longest caption may lack one.
             ended = ids[:, start:] == self._folder.end_token
             kept = ended.cumsum(1) - ended.long() == 0
-            seen, blank = (self._score(ids, kept, states) for states in (patches, self._blank))
-        tokens = [row[keep].tolist() for row, keep in zip(ids[:, start:], kept, strict=True)]
-        return [Answer(tuple(row), *means) for row, *means in zip(tokens, seen, blank, strict=True)]
+            seen, blank = (self._score(ids, states) for states in (patches, self._blank))
+        rows = zip(ids[:, start:], seen, blank, kept, strict=True)
+        return [Answer(*(tuple(each[keep].tolist()) for each in row)) for *row, keep in rows]
 
     def _encode(self, pixels: NDArray[np.float32]) -> Any:
         import torch
@@ -63,13 +63,11 @@ class TorchEngine:
         values = torch.from_numpy(pixels).to(self._model.device, vision.embeddings.class_embedding.dtype)
         return vision(pixel_values=values).last_hidden_state
 
-    def _score(self, ids: Any, kept: Any, patches: Any) -> list[float]:
-        """Mean log-probability of each caption's kept tokens, given the patches of one or n pictures."""
+    def _score(self, ids: Any, patches: Any) -> Any:
+        """Log-probability of each token after the prefix, given the patches of one or n pictures."""
         logits = self._model.text_decoder(input_ids=ids[:, :-1], encoder_hidden_states=patches).logits
         new = logits[:, len(self._decoding.prefix) - 1 :].float().log_softmax(-1)
-        values = new.gather(-1, ids[:, len(self._decoding.prefix) :, None])[..., 0]
-        means: list[float] = ((values * kept).sum(1) / kept.sum(1)).tolist()
-        return means
+        return new.gather(-1, ids[:, len(self._decoding.prefix) :, None])[..., 0]
 
 
 def generate(model: Any, folder: BlipFolder, decoding: Decoding, patches: Any) -> Any:
