@@ -26,7 +26,7 @@ class ModelSettings(_Settings):
     GGUF file, a transformers folder, or ``openai:URL#MODEL``, an endpoint of OpenAI's chat completions.
     """
 
-    captioner: str = ""
+    captioner: str = "blip-small"
     transcriber: str = "whisper-base"
     encoder: str = "all-minilm-l6-v2"
     explainer: str = "smollm2-135m-instruct"

@@ -1,4 +1,4 @@
-"""``package:PATH``: files that came with llmrec, in ``llmrec/weights``. Weights in eight bits become float32."""
+"""``package:PATH``: files in ``llmrec/weights``; weights in eight bits become float32."""
 
 from __future__ import annotations
 

@@ -132,8 +132,8 @@ class Modalities:
             return Missing(
                 _NAMES["caption"],
                 "no captioner is set",
-                'write captioner = "hf:Salesforce/blip-image-captioning-base" under [models] in llmrec.toml, '
-                "or another BLIP (hf:NAME, file:FOLDER)",
+                'write captioner = "blip-small" under [models] in llmrec.toml, or another BLIP '
+                "(hf:NAME, file:FOLDER)",
             )
         self._pull(spec)
         return self._task(
