@@ -49,7 +49,7 @@ Captions = Callable[[Sequence[NDArray[np.uint8]]], list[str]]
 
 WINDOW = 32
 TURN = 64
-LEAST = (0.0, 0.2, 0.25, 0.3, 0.33, 0.37, 0.4, 0.45, 0.5, 0.6)
+LEAST = (0.0, 0.2, 0.3, 0.37, 0.41, 0.45, 0.5)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from blip_folders import END, write_stated
 from hypothesis import given, strategies as st
 
+from llmrec.config import CaptionSettings
 from llmrec.modality.blip.captioner import Answer, BlipCaptioner
 from llmrec.modality.blip.folder import BlipFolder, read_blip_folder
+from llmrec.modality.blip.load import _min_word_probability
 from llmrec.modality.blip.words import CaptionTokenizer
 
 LEAST = 0.5
@@ -105,3 +108,12 @@ def test_of_a_caption_in_which_nothing_is_sure_all_is_told_as_unsure(
     assert captions[0].log_probability == pytest.approx(mean)
     assert captions[0].margin == pytest.approx(mean + 2.0)
     assert captioner.sure_part(partly, 0).text == "a dog on the beach"
+
+
+def test_only_small_checkpoints_are_cut_unless_it_is_asked_for(tmp_path: Path) -> None:
+    small, large = (read_blip_folder(write_stated(tmp_path / name), name) for name in ("small", "large"))
+    with (large.path / "model-2.safetensors").open("wb") as file:
+        file.truncate(500_000_000)  # sparse
+    assert [_min_word_probability(folder, CaptionSettings()) for folder in (small, large)] == [0.41, 0.0]
+    settings = CaptionSettings(min_word_probability=0.2)
+    assert {_min_word_probability(folder, settings) for folder in (small, large)} == {0.2}

@@ -21,6 +21,11 @@ from llmrec.runtime.folders import engine_folder
 _SCHEME = "llmrec captioner 2"
 """Raised whenever preparation, decoding or trust change, so that no captions of two kinds are mixed."""
 
+_SMALL, _SMALL_LEAST = 400_000_000, 0.41
+"""Bytes of a checkpoint below which it is small, and the least probability of its words.
+
+Of what ``blip-small`` says of held-out pictures most is right between .37 and .41.
+"""
 _COARSE = ("bfloat16", "nf4")
 """Precisions that give other captions; float32 and float16 agree."""
 
@@ -57,7 +62,7 @@ def load_captioner(
         tokenizer,
         _load_engine(folder, decoding, settings, progress),
         batch_size=settings.batch_size,
-        min_word_probability=settings.min_word_probability,
+        min_word_probability=_min_word_probability(folder, settings),
     )
 
 
@@ -102,6 +107,13 @@ def captioner_fingerprint(spec: str, settings: CaptionSettings, prompt: str = ""
         "precision": settings.precision if settings.precision in _COARSE else "exact",
     }
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _min_word_probability(folder: BlipFolder, settings: CaptionSettings) -> float:
+    if settings.min_word_probability is not None:
+        return settings.min_word_probability
+    size = sum(file.stat().st_size for file in folder.path.glob("*.safetensors"))
+    return _SMALL_LEAST if size < _SMALL else 0.0
 
 
 def _check_lengths(folder: BlipFolder, decoding: Decoding) -> None:
