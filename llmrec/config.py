@@ -74,14 +74,11 @@ class CaptionSettings(_Settings):
     """How pictures are captioned.
 
     ``engine``: ``torch`` runs transformers; ``openvino`` runs the same weights compiled for the CPU, greedy
-    only; ``auto`` takes openvino on a CPU with one beam and torch otherwise. ``precision``: ``auto`` gives
-    float32's captions on a CPU, sooner where it has bfloat16, and is float16 on a GPU; ``bfloat16`` changes
-    some captions; ``nf4`` loads the weights in four bits on a GPU. A caption ends before the first word that
-    is less likely than ``min_word_probability``: 0 is never, None is 0.41 for a checkpoint of less than 400
-    MB, whose details are often made up, and 0 for a larger one. Where nothing is left, and where its mean
-    token log-probability is below ``min_log_probability`` or its margin over a blank picture below
-    ``min_margin``, it is unsure and kept out of the document. The defaults are for ``blip-small``;
-    ``benchmarks/caption.py`` shows what they do to another checkpoint.
+    only; ``auto`` takes openvino on a CPU with one beam, else torch. ``precision``: ``auto`` gives float32's
+    captions on a CPU and is float16 on a GPU; ``bfloat16`` changes some; ``nf4`` is in four bits on a GPU.
+    A caption ends before the first word that is less likely than ``min_word_probability``: 0 is never; None
+    is 0.41 below 400 MB of weights, else 0. Where nothing is left, and below ``min_log_probability`` (mean of
+    the tokens) or ``min_margin`` (over a blank picture), it is unsure and kept out of the document.
     """
 
     engine: Literal["auto", "torch", "openvino"] = "auto"

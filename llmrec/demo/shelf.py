@@ -60,7 +60,7 @@ SHOWCASES = (
     Showcase("how to separate objects from the background with a histogram", "shelf-13", Columns.IMAGES),
     Showcase("honey from bees in the city", "shelf-17", Columns.AUDIO),
     Showcase("merchants who crossed the desert with silk", "shelf-20", Columns.VIDEO),
-    Showcase("a picture of a man", "shelf-14", Columns.IMAGES, needs_captioner=True),
+    Showcase("a man in a black coat", "shelf-14", Columns.IMAGES, needs_captioner=True),
 )
 
 
