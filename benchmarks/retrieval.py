@@ -57,7 +57,8 @@ def main() -> None:
 
 def settings_of(captioner: str, gate: bool) -> Settings:
     """Those of a workspace with that captioner; without the gate every caption counts as sure."""
-    opened = {} if gate else {"min_log_probability": -1000.0, "min_margin": -1000.0}
+    whole = {"min_word_probability": 0.0, "min_log_probability": -1000.0, "min_margin": -1000.0}
+    opened = {} if gate else whole
     return Settings.model_validate({"models": {"captioner": captioner}, "caption": opened})
 
 
