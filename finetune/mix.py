@@ -21,17 +21,11 @@ from safetensors.torch import load_file, save_file
 
 from llmrec.errors import LlmrecError, TrainingError
 from llmrec.modality.blip.folder import read_blip_folder
+from llmrec.training.captioner.export import COPIED
 
 WEIGHTS = "model.safetensors"
 TOWER = "vision_model."
-COPIED = (
-    "config.json",
-    "generation_config.json",
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-)
+KEPT = ("config.json", "generation_config.json", *COPIED)
 
 
 def main() -> None:
@@ -70,8 +64,8 @@ def mix(base: Path, tuned: Path, out: Path, share: float) -> None:
             raise TrainingError(f"{base} and {tuned}: their vision towers differ in {name}")
         after[name] = torch.lerp(before[name], after[name], share)
     out.mkdir(parents=True, exist_ok=True)
-    for name in COPIED:
-        if (tuned / name).exists():
+    for name in KEPT:
+        if (tuned / name).is_file():
             shutil.copyfile(tuned / name, out / name)
     save_file(after, out / WEIGHTS, metadata={"format": "pt"})
     print(f"{out}: {len(tower)} tensors of the vision tower, {share:g} of the way to {tuned}")

@@ -19,17 +19,10 @@ from safetensors.numpy import load_file
 from llmrec.assets import blocks
 from llmrec.errors import LlmrecError
 from llmrec.modality.blip.folder import read_blip_folder
+from llmrec.training.captioner.export import COPIED
 
 WEIGHTS = "model.safetensors"
-COPIED = (
-    "card.json",
-    "config.json",
-    "generation_config.json",
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab.txt",
-)
+KEPT = ("card.json", "config.json", "generation_config.json", *COPIED)
 
 
 def main() -> None:
@@ -51,7 +44,7 @@ def pack(captioner: Path, out: Path) -> None:
     packed = out / f"{WEIGHTS.removesuffix('.safetensors')}{blocks.SUFFIX}"
     packed.write_bytes(blocks.pack(load_file(captioner / WEIGHTS)))
     contents = {WEIGHTS: (packed, blocks.unpack(packed))}
-    for name in COPIED:
+    for name in (name for name in KEPT if (captioner / name).is_file()):
         shutil.copyfile(captioner / name, out / name)
         contents[name] = (out / name, (out / name).read_bytes())
     print("parts = [")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from blip_folders import write_blip
 from safetensors.torch import load_file, save_file
 from small_captioner import tiny_blip
 
@@ -24,9 +25,12 @@ def mixed(base: Path, tuned: Path, out: Path, *options: str) -> subprocess.Compl
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_the_tower_lies_between_and_all_else_is_of_the_tuned_one(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("classic", [False, True], ids=["today", "classic"])
+def test_the_tower_lies_between_and_all_else_is_of_the_tuned_one(
+    classic: bool, source: Path, tmp_path: Path
+) -> None:
     base, tuned, out = source / "blip", tmp_path / "tuned", tmp_path / "out"
-    tiny_blip(tuned)
+    write_blip(tuned, classic=classic, seed=3)
     weights = load_file(tuned / WEIGHTS)
     noise = torch.Generator().manual_seed(0)
     weights = {name: value + torch.randn(value.shape, generator=noise) for name, value in weights.items()}

@@ -12,10 +12,11 @@ from llmrec.runtime.libraries import quiet
 if TYPE_CHECKING:
     from llmrec.training.captioner.network import CaptionNetwork
 
-_COPIED = (
+COPIED = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"),
     *("processor_config.json", "preprocessor_config.json"),
 )
+"""What a BLIP folder may hold beside weights and configurations: of its tokenizer and of its pictures."""
 _BASE_LAYER, _ADAPTER = ".base_layer.", ".lora_"
 
 
@@ -44,7 +45,7 @@ def write_blip(network: CaptionNetwork, base: Path, folder: Path) -> None:
             whole.save_pretrained(folder)
         except SafetensorError as error:  # of a full disk; the library has an error of its own for all
             raise OSError(str(error)) from error
-    for name in _COPIED:
+    for name in COPIED:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
 
