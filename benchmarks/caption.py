@@ -34,16 +34,20 @@ from rich.console import Console
 from rich.table import Table
 
 from llmrec import assets
-from llmrec.config import CaptionSettings
+from llmrec.config import CaptionSettings, MediaSettings
 from llmrec.evaluate.captions import bleu4, cider_d, rouge_l, words
 from llmrec.modality.base import Caption
 from llmrec.modality.blip import load_captioner
 from llmrec.modality.blip.captioner import Answer, BlipCaptioner
 from llmrec.modality.blip.load import open_blip_folder
-from llmrec.modality.blip.pixels import to_pixels
 from llmrec.modality.blip.torch_engine import load_blip
 from llmrec.modality.blip.words import CaptionTokenizer
 from llmrec.progress import NoProgress
+from llmrec.training.captioner.material import Example
+from llmrec.training.captioner.measuring import METRIC, SHUFFLED, HeldOut
+from llmrec.training.captioner.network import CaptionNetwork
+from llmrec.training.captioner.pairs import Pair
+from llmrec.training.captioner.tower import Tower
 
 Captions = Callable[[Sequence[NDArray[np.uint8]]], list[str]]
 
@@ -143,32 +147,27 @@ def describe_all(captioner: BlipCaptioner, labelled: Sequence[Labelled]) -> tupl
 
 def grounding(model: str, labelled: Sequence[Labelled]) -> dict[str, float]:
     """The loss of people's first captions with their picture and with the one before: means over tokens."""
-    import torch
-    from torch.nn.functional import cross_entropy
-
     folder = open_blip_folder(model, NoProgress())
-    blip = load_blip(folder, "cpu", "float32")
-    tokenizer = CaptionTokenizer(folder, "")
-    sums, count = [0.0, 0.0], 0
-    for start in range(0, len(labelled), WINDOW):
-        window = labelled[start : start + WINDOW]
-        pixels = np.stack([to_pixels(picture, folder.pixels) for picture in open_pictures(window)])
-        rows = [
-            [folder.start_token, *tokenizer.tokens(each.captions[0]), folder.end_token] for each in window
-        ]
-        ids = torch.full((len(rows), max(map(len, rows))), folder.pad_token)
-        for row, tokens in zip(ids, rows, strict=True):
-            row[: len(tokens)] = torch.tensor(tokens)
-        labels = ids[:, 1:].where(
-            torch.arange(1, ids.shape[1]) < torch.tensor([*map(len, rows)])[:, None], -100
+    blip, tokenizer = load_blip(folder, "cpu", "float32"), CaptionTokenizer(folder, "")
+    layers = len(blip.vision_model.encoder.layers)
+    tower = Tower(blip, folder, layers, MediaSettings(), WINDOW, bfloat16=False)
+    features = [
+        tower.features(np.stack([tower.pixels(picture) for picture in open_pictures(window)]))
+        for window in (labelled[start : start + WINDOW] for start in range(0, len(labelled), WINDOW))
+    ]
+    examples = [
+        Example(
+            Pair(each.path, "", each.captions, str(each.path)),
+            ((folder.start_token, *tokenizer.tokens(each.captions[0]), folder.end_token),),
         )
-        with torch.inference_mode():
-            patches = blip.vision_model(pixel_values=torch.from_numpy(pixels)).last_hidden_state
-            for place, states in enumerate((patches, patches.roll(1, 0))):
-                logits = blip.text_decoder(input_ids=ids[:, :-1], encoder_hidden_states=states).logits
-                sums[place] += cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum").item()
-        count += int((labels != -100).sum())
-    return {"loss": round(sums[0] / count, 3), "loss_with_another_picture": round(sums[1] / count, 3)}
+        for each in labelled
+    ]
+    held_out = HeldOut(examples, np.concatenate(features), tokenizer, folder, WINDOW)
+    losses = held_out.losses(CaptionNetwork(blip, in_bfloat16=False))
+    return {
+        "loss": round(losses[METRIC], 3),
+        "loss_with_another_picture": round(losses[SHUFFLED], 3),
+    }
 
 
 def quality(captions: Sequence[Caption], labelled: Sequence[Labelled]) -> dict[str, float]:

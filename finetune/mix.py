@@ -12,7 +12,6 @@ zero-shot models"). The decoder has learnt from the tower as it was: train it an
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -21,11 +20,10 @@ from safetensors.torch import load_file, save_file
 
 from llmrec.errors import LlmrecError, TrainingError
 from llmrec.modality.blip.folder import read_blip_folder
-from llmrec.training.captioner.export import COPIED
+from llmrec.training.captioner.export import copy_companions
 
 WEIGHTS = "model.safetensors"
 TOWER = "vision_model."
-KEPT = ("config.json", "generation_config.json", *COPIED)
 
 
 def main() -> None:
@@ -64,9 +62,7 @@ def mix(base: Path, tuned: Path, out: Path, share: float) -> None:
             raise TrainingError(f"{base} and {tuned}: their vision towers differ in {name}")
         after[name] = torch.lerp(before[name], after[name], share)
     out.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        if (tuned / name).is_file():
-            shutil.copyfile(tuned / name, out / name)
+    copy_companions(tuned, out, "config.json", "generation_config.json")
     save_file(after, out / WEIGHTS, metadata={"format": "pt"})
     print(f"{out}: {len(tower)} tensors of the vision tower, {share:g} of the way to {tuned}")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import shutil
 import sys
 from pathlib import Path
 
@@ -19,10 +18,9 @@ from safetensors.numpy import load_file
 from llmrec.assets import blocks
 from llmrec.errors import LlmrecError
 from llmrec.modality.blip.folder import read_blip_folder
-from llmrec.training.captioner.export import COPIED
+from llmrec.training.captioner.export import copy_companions
 
 WEIGHTS = "model.safetensors"
-KEPT = ("card.json", "config.json", "generation_config.json", *COPIED)
 
 
 def main() -> None:
@@ -44,8 +42,7 @@ def pack(captioner: Path, out: Path) -> None:
     packed = out / f"{WEIGHTS.removesuffix('.safetensors')}{blocks.SUFFIX}"
     packed.write_bytes(blocks.pack(load_file(captioner / WEIGHTS)))
     contents = {WEIGHTS: (packed, blocks.unpack(packed))}
-    for name in (name for name in KEPT if (captioner / name).is_file()):
-        shutil.copyfile(captioner / name, out / name)
+    for name in copy_companions(captioner, out, "card.json", "config.json", "generation_config.json"):
         contents[name] = (out / name, (out / name).read_bytes())
     print("parts = [")
     for name, (file, content) in sorted(contents.items()):

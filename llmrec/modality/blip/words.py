@@ -9,7 +9,7 @@ from llmrec.errors import AssetError
 from llmrec.modality.blip.folder import BlipFolder
 
 _CONTINUED = "##"
-HANGING = frozenset(
+_HANGING = frozenset(
     """
     a an the this that these those its his her their some many several few another each all both no one
     two three four five six seven eight nine ten and or but while as is are was were be being been has
@@ -79,7 +79,7 @@ class CaptionTokenizer:
         if unsure is None:
             return len(tokens)
         kept = words[:unsure]
-        while kept and (kept[-1][1] in HANGING or not kept[-1][1].isalnum()):
+        while kept and (kept[-1][1] in _HANGING or not kept[-1][1].isalnum()):
             kept.pop()
         return words[len(kept)][0] if kept else 0
 

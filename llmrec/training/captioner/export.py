@@ -12,11 +12,10 @@ from llmrec.runtime.libraries import quiet
 if TYPE_CHECKING:
     from llmrec.training.captioner.network import CaptionNetwork
 
-COPIED = (
+_COPIED = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json", "added_tokens.json"),
     *("processor_config.json", "preprocessor_config.json"),
 )
-"""What a BLIP folder may hold beside weights and configurations: of its tokenizer and of its pictures."""
 _BASE_LAYER, _ADAPTER = ".base_layer.", ".lora_"
 
 
@@ -45,9 +44,15 @@ def write_blip(network: CaptionNetwork, base: Path, folder: Path) -> None:
             whole.save_pretrained(folder)
         except SafetensorError as error:  # of a full disk; the library has an error of its own for all
             raise OSError(str(error)) from error
-    for name in COPIED:
-        if (base / name).is_file():
-            shutil.copyfile(base / name, folder / name)
+    copy_companions(base, folder)
+
+
+def copy_companions(source: Path, folder: Path, *more: str) -> list[str]:
+    """Copy the tokenizer's and the pictures' files of a BLIP folder, and ``more`` of it; the names found."""
+    found = [name for name in (*more, *_COPIED) if (source / name).is_file()]
+    for name in found:
+        shutil.copyfile(source / name, folder / name)
+    return found
 
 
 def _merged(blip: Any) -> dict[str, Any]:
